@@ -1,0 +1,104 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"govla/policy/train"
+	"govla/sim/pusht"
+)
+
+func trainCommand() *cobra.Command {
+	var (
+		headType, env string
+		mirror        bool
+		set           train.Options
+	)
+	cmd := &cobra.Command{
+		Use:   "train --data DIR --out DIR",
+		Short: "Train a policy from recorded demonstrations",
+		Long: `Train a policy from a LeRobotDataset with numeric observations.
+
+The output folder becomes a policy that every verb takes by --policy. It also holds
+metrics.jsonl and loss.png, and under checkpoints/last everything to go on from after
+an interruption, with --resume.`,
+		Example: `  vla train --data pusht_keypoints --env pusht --mirror --head flow --out my-flow
+  vla train --data pusht_keypoints --env pusht --mirror --head tokens --out my-tokens
+  vla train --data pusht_keypoints --env pusht --mirror --head flow --out my-flow --resume`,
+		Args: cobra.NoArgs,
+	}
+	f := cmd.Flags()
+	f.StringVar(&set.Data, "data", "", "folder of the LeRobotDataset (required)")
+	f.StringVar(&set.Out, "out", "", "folder to write (required)")
+	f.StringVar(&headType, "head", "flow", "action head: flow or tokens")
+	f.StringVar(&env, "env", "", "environment whose names and limits the policy gets: pusht (default: the dataset's names)")
+	f.BoolVar(&mirror, "mirror", false, "also train on the mirror image of every row (--env pusht)")
+	f.IntVar(&set.Steps, "steps", 0, "optimiser steps (default depends on the head)")
+	f.IntVar(&set.Batch, "batch", 0, "examples a step (default depends on the head)")
+	f.Float64Var(&set.LearningRate, "lr", 0, "peak learning rate (default depends on the head)")
+	f.Float64Var(&set.EMA, "ema", 0, "decay of the averaged weights (default depends on the head)")
+	f.Float64Var(&set.WeightDecay, "weight-decay", 0, "decoupled weight decay (default depends on the head)")
+	f.Uint64Var(&set.Seed, "seed", 1, "seed of the initial weights and the batches")
+	f.IntVar(&set.Network.HeadWidth, "width", 0, "width of the head (default depends on the head)")
+	f.IntVar(&set.Network.HeadBlocks, "blocks", 0, "blocks of the head (default depends on the head)")
+	f.IntVar(&set.ExecuteSteps, "execute", 0, "actions of a chunk to play before the next one is due (default 8)")
+	f.BoolVar(&set.Resume, "resume", false, "go on from the last checkpoint in --out")
+	for _, name := range []string{"data", "out"} {
+		_ = cmd.MarkFlagRequired(name)
+	}
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		o, err := train.Default(headType)
+		if err != nil {
+			return err
+		}
+		o.Data, o.Out, o.Seed, o.Resume = set.Data, set.Out, set.Seed, set.Resume
+		for name, apply := range map[string]func(){
+			"steps":        func() { o.Steps = set.Steps },
+			"batch":        func() { o.Batch = set.Batch },
+			"lr":           func() { o.LearningRate = set.LearningRate },
+			"ema":          func() { o.EMA = set.EMA },
+			"weight-decay": func() { o.WeightDecay = set.WeightDecay },
+			"width":        func() { o.Network.HeadWidth = set.Network.HeadWidth },
+			"blocks":       func() { o.Network.HeadBlocks = set.Network.HeadBlocks },
+			"execute":      func() { o.ExecuteSteps = set.ExecuteSteps },
+		} {
+			if cmd.Flags().Changed(name) {
+				apply()
+			}
+		}
+		switch env {
+		case "pusht":
+			spec := pusht.New(pusht.Config{}).Spec()
+			o.State, o.Action = spec.State, spec.Action
+			if mirror {
+				o.Augment = pusht.MirrorExample
+			}
+		case "":
+			if mirror {
+				return fmt.Errorf("--mirror needs --env pusht, whose symmetry it uses")
+			}
+		default:
+			return fmt.Errorf("environment %q is not known; choose pusht", env)
+		}
+		o.OnProgress = progressPrinter(cmd.ErrOrStderr())
+		return train.Run(cmd.Context(), o)
+	}
+	return cmd
+}
+
+// progressPrinter reports about every ten seconds, and at the end.
+func progressPrinter(w io.Writer) func(train.Progress) {
+	var last time.Time
+	return func(p train.Progress) {
+		if time.Since(last) < 10*time.Second && p.Step < p.Steps {
+			return
+		}
+		last = time.Now()
+		eta := (time.Duration(p.Steps-p.Step) * p.PerStep).Round(time.Second)
+		fmt.Fprintf(w, "step %d/%d  loss %.4f  lr %.2e  grad %.2f  %.1f ms/step  ETA %v\n",
+			p.Step, p.Steps, p.Loss, p.LearningRate, p.GradientNorm, p.Milliseconds, eta)
+	}
+}

@@ -1,0 +1,126 @@
+package compute
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+)
+
+// eachPath runs f once for every family of kernels that the machine has.
+func eachPath(t *testing.T, f func(t *testing.T)) {
+	paths := []Path{Generic}
+	if haveAVX512() {
+		paths = append(paths, AVX512)
+	}
+	before := active
+	defer func() { active = before }()
+	for _, p := range paths {
+		active = p
+		t.Run(string(p), f)
+	}
+}
+
+func TestGemmMatchesFloat64(t *testing.T) {
+	sizes := []int{1, 2, 3, 11, 12, 13, 31, 32, 33, 64, 97, 130}
+	depths := []int{1, 2, 3, 4, 5, 31, 129, 513, 1030}
+	if testing.Short() {
+		sizes, depths = []int{1, 12, 13, 33, 97}, []int{1, 5, 129, 513}
+	}
+	eachPath(t, func(t *testing.T) {
+		rng := rand.New(rand.NewPCG(1, 2))
+		for _, m := range sizes {
+			for _, n := range sizes {
+				for _, k := range depths {
+					if m*n*k > 1<<21 {
+						continue
+					}
+					for form := range 8 {
+						checkGemm(t, rng, m, n, k, form&1 > 0, form&2 > 0, form&4 > 0)
+					}
+				}
+			}
+		}
+	})
+}
+
+func checkGemm(t *testing.T, rng *rand.Rand, m, n, k int, transA, transB, accumulate bool) {
+	t.Helper()
+	random := func(rows, cols int, trans bool) Matrix {
+		if trans {
+			rows, cols = cols, rows
+		}
+		x := Matrix{Rows: rows, Cols: cols, Stride: cols + rng.IntN(3)}
+		x.Data = make([]float32, rows*x.Stride)
+		for i := range x.Data {
+			x.Data[i] = rng.Float32() - 0.5
+		}
+		return x
+	}
+	at := func(x Matrix, i, j int, trans bool) float64 {
+		if trans {
+			i, j = j, i
+		}
+		return float64(x.Data[i*x.Stride+j])
+	}
+	a, b, c := random(m, k, transA), random(k, n, transB), random(m, n, false)
+	before := append([]float32(nil), c.Data...)
+	if !accumulate { // whatever stood in c must not matter, except between its rows
+		for i := range m {
+			for j := range c.Row(i) {
+				c.Row(i)[j] = float32(math.NaN())
+			}
+		}
+	}
+	Gemm(transA, transB, a, b, accumulate, c)
+	name := fmt.Sprintf("m=%d n=%d k=%d transA=%v transB=%v accumulate=%v", m, n, k, transA, transB, accumulate)
+	for i := range m {
+		for j := range n {
+			want := 0.0
+			if accumulate {
+				want = float64(before[i*c.Stride+j])
+			}
+			for q := range k {
+				want += at(a, i, q, transA) * at(b, q, j, transB)
+			}
+			if got := float64(c.Data[i*c.Stride+j]); !(math.Abs(got-want) < 1e-5*math.Sqrt(float64(k))+1e-6) {
+				t.Fatalf("%s: c[%d][%d] = %v, want %v", name, i, j, got, want)
+			}
+		}
+		for j := n; j < c.Stride; j++ {
+			if c.Data[i*c.Stride+j] != before[i*c.Stride+j] {
+				t.Fatalf("%s: wrote beyond row %d", name, i)
+			}
+		}
+	}
+}
+
+func TestGemmRefusesShapes(t *testing.T) {
+	defer func() {
+		if recover() == nil {
+			t.Error("a product of mismatched shapes was accepted")
+		}
+	}()
+	Gemm(false, false, NewMatrix(2, 3), NewMatrix(4, 5), false, NewMatrix(2, 5))
+}
+
+func BenchmarkGemm(b *testing.B) {
+	for _, s := range [][3]int{{1024, 768, 3072}, {512, 512, 512}, {256, 512, 1024}, {64, 512, 512}, {1, 512, 1024}} {
+		for form, name := range []string{"NN", "TN", "NT"} {
+			b.Run(fmt.Sprintf("%dx%dx%d_%s", s[0], s[1], s[2], name), func(b *testing.B) {
+				m, k, n := s[0], s[1], s[2]
+				x, y, z := NewMatrix(m, k), NewMatrix(k, n), NewMatrix(m, n)
+				if form == 1 {
+					x = NewMatrix(k, m)
+				}
+				if form == 2 {
+					y = NewMatrix(n, k)
+				}
+				for b.Loop() {
+					Gemm(form == 1, form == 2, x, y, false, z)
+				}
+				b.ReportMetric(2*float64(m*n*k)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
+			})
+		}
+	}
+}

@@ -1,0 +1,179 @@
+package train
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"govla/actions"
+	"govla/actions/recording"
+	"govla/internal/compute"
+)
+
+// examples is the training set in memory: normalised rows, and the windows over them.
+type examples struct {
+	state, action compute.Matrix // [rows, dim]; the augmented copy follows the recorded rows
+	recorded      int            // rows that were recorded
+	windows       *recording.Windows
+	features      []feature // inputs, in the order of the state's columns
+	actionStats   actions.Stats
+	actionNames   []string
+	fps           float64
+}
+
+type feature struct {
+	name  string
+	kind  string // as in config.json: STATE, ENV
+	width int
+	names []string
+	stats actions.Stats
+}
+
+// stateFeatures returns the inputs among a recording's features, proprioception first.
+func stateFeatures(info *recording.Info) []feature {
+	var found []feature
+	for name, f := range info.Features {
+		if !strings.HasPrefix(name, "observation.") || f.Camera() || !f.Numeric() {
+			continue
+		}
+		kind := "STATE"
+		if name == "observation.environment_state" {
+			kind = "ENV"
+		}
+		found = append(found, feature{name: name, kind: kind, width: f.Width(), names: f.Names})
+	}
+	slices.SortFunc(found, func(a, b feature) int {
+		if (a.name == "observation.state") != (b.name == "observation.state") {
+			if a.name == "observation.state" {
+				return -1
+			}
+			return 1
+		}
+		return strings.Compare(a.name, b.name)
+	})
+	return found
+}
+
+// load reads the recording, augments it, and normalises every feature to [-1, 1] by its
+// own minimum and maximum over the training set.
+func load(ctx context.Context, o *Options) (*examples, error) {
+	dataset, err := recording.Open(o.Data)
+	if err != nil {
+		return nil, err
+	}
+	e := &examples{features: stateFeatures(dataset.Info), fps: dataset.Info.FPS}
+	if len(e.features) == 0 {
+		return nil, fmt.Errorf("%s: no numeric observation.* feature to train on", o.Data)
+	}
+	action, ok := dataset.Info.Features["action"]
+	if !ok {
+		return nil, fmt.Errorf("%s: no feature called action", o.Data)
+	}
+	e.actionNames = action.Names
+	names := []string{"action"}
+	stateDim := 0
+	for _, f := range e.features {
+		names = append(names, f.name)
+		stateDim += f.width
+	}
+	table, err := dataset.Load(ctx, names...)
+	if err != nil {
+		return nil, err
+	}
+	if e.windows, err = table.Windows(o.ObservationSteps, 1-o.ObservationSteps, o.Horizon); err != nil {
+		return nil, err
+	}
+	if e.recorded = table.Rows; e.recorded == 0 {
+		return nil, fmt.Errorf("%s: the recording has no rows", o.Data)
+	}
+	rows := table.Rows
+	if o.Augment != nil {
+		rows *= 2
+	}
+	e.state = compute.NewMatrix(rows, stateDim)
+	e.action = compute.NewMatrix(rows, table.Columns["action"].Width)
+	for i := range table.Rows {
+		row := e.state.Row(i)
+		for _, f := range e.features {
+			row = row[copy(row, table.Columns[f.name].Row(i)):]
+		}
+		copy(e.action.Row(i), table.Columns["action"].Row(i))
+	}
+	if o.Augment != nil {
+		for i := range table.Rows {
+			state, action := e.state.Row(table.Rows+i), e.action.Row(table.Rows+i)
+			copy(state, e.state.Row(i))
+			copy(action, e.action.Row(i))
+			o.Augment(state, action)
+		}
+	}
+	column := 0
+	for i, f := range e.features {
+		if e.features[i].stats, err = normalise(f.name, e.state.Columns(column, column+f.width)); err != nil {
+			return nil, err
+		}
+		column += f.width
+	}
+	e.actionStats, err = normalise("action", e.action)
+	return e, err
+}
+
+// normalise scales m's columns to [-1, 1] in place and returns the statistics it used.
+func normalise(name string, m compute.Matrix) (actions.Stats, error) {
+	s := statistics(m)
+	n, err := actions.NewNormalizer(name, actions.MinMax, s, m.Cols)
+	if err != nil {
+		return s, err
+	}
+	for i := range m.Rows {
+		n.Normalize(m.Row(i), m.Row(i))
+	}
+	return s, nil
+}
+
+func statistics(m compute.Matrix) actions.Stats {
+	s := actions.Stats{Count: m.Rows}
+	column := make([]float64, m.Rows)
+	for j := range m.Cols {
+		var sum, square float64
+		for i := range m.Rows {
+			column[i] = float64(m.Row(i)[j])
+			sum += column[i]
+		}
+		mean := sum / float64(m.Rows)
+		for _, v := range column {
+			square += (v - mean) * (v - mean)
+		}
+		slices.Sort(column)
+		quantile := func(q float64) float32 {
+			at := q * float64(len(column)-1)
+			low := int(at)
+			high := min(low+1, len(column)-1)
+			return float32(column[low] + (at-float64(low))*(column[high]-column[low]))
+		}
+		s.Min = append(s.Min, float32(column[0]))
+		s.Max = append(s.Max, float32(column[len(column)-1]))
+		s.Mean = append(s.Mean, float32(mean))
+		s.Std = append(s.Std, float32(math.Sqrt(square/float64(m.Rows))))
+		s.Q01 = append(s.Q01, quantile(0.01))
+		s.Q99 = append(s.Q99, quantile(0.99))
+	}
+	return s
+}
+
+// at writes example i of [0, 2·rows) into observation [steps·dim] and chunk [horizon·dim].
+func (e *examples) at(i int, w *recording.Window, observation, chunk []float32) {
+	offset := 0
+	if i >= e.recorded {
+		offset = e.recorded
+	}
+	e.windows.At(i-offset, w)
+	for _, row := range w.Observations {
+		observation = observation[copy(observation, e.state.Row(offset+row)):]
+	}
+	for _, row := range w.Actions {
+		chunk = chunk[copy(chunk, e.action.Row(offset+row)):]
+	}
+}

@@ -1,0 +1,94 @@
+package train
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"image/color"
+	"os"
+	"path/filepath"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
+)
+
+// metrics writes metrics.jsonl, one line a report, and draws loss.png from it.
+type metrics struct {
+	dir  string
+	file *os.File
+	seen []Progress
+}
+
+// openMetrics keeps the lines of an earlier part of the run up to step.
+func openMetrics(dir string, step int) (*metrics, error) {
+	m := &metrics{dir: dir}
+	path := filepath.Join(dir, "metrics.jsonl")
+	if step > 0 {
+		old, err := os.Open(path)
+		if err == nil {
+			for lines := bufio.NewScanner(old); lines.Scan(); {
+				var p Progress
+				if json.Unmarshal(lines.Bytes(), &p) == nil && p.Step <= step {
+					m.seen = append(m.seen, p)
+				}
+			}
+			old.Close()
+		}
+	}
+	var err error
+	if m.file, err = os.Create(path); err != nil {
+		return nil, err
+	}
+	for _, p := range m.seen {
+		if err := m.append(p); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+func (m *metrics) write(p Progress) error {
+	m.seen = append(m.seen, p)
+	return m.append(p)
+}
+
+func (m *metrics) append(p Progress) error {
+	line, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	if _, err := m.file.Write(append(line, '\n')); err != nil {
+		return fmt.Errorf("write metrics: %w", err)
+	}
+	return nil
+}
+
+func (m *metrics) close() { m.file.Close() }
+
+// plot draws the loss over the steps, on a logarithmic scale.
+func (m *metrics) plot() error {
+	points := make(plotter.XYs, 0, len(m.seen))
+	for _, p := range m.seen {
+		if p.Loss > 0 {
+			points = append(points, plotter.XY{X: float64(p.Step), Y: p.Loss})
+		}
+	}
+	if len(points) < 2 {
+		return nil
+	}
+	curve := plot.New()
+	curve.Title.Text = "Training loss"
+	curve.X.Label.Text = "step"
+	curve.Y.Label.Text = "loss"
+	curve.Y.Scale = plot.LogScale{}
+	curve.Y.Tick.Marker = plot.LogTicks{Prec: -1}
+	line, err := plotter.NewLine(points)
+	if err != nil {
+		return fmt.Errorf("draw the loss curve: %w", err)
+	}
+	line.Color = color.RGBA{R: 0x1f, G: 0x77, B: 0xb4, A: 0xff}
+	line.Width = vg.Points(1.5)
+	curve.Add(plotter.NewGrid(), line)
+	return curve.Save(16*vg.Centimeter, 10*vg.Centimeter, filepath.Join(m.dir, "loss.png"))
+}
