@@ -136,3 +136,16 @@ func (c *Config) String() string {
 	}
 	return fmt.Sprintf("%s head, %d × %s → %d × action[%d]", c.Type, c.ObservationSteps, strings.Join(parts, "+"), c.Horizon, len(c.Action))
 }
+
+// ReadConfig returns the configuration of the policy that name stands for, as in Load.
+func ReadConfig(name string) (*Config, error) {
+	dir, err := open(name)
+	if err != nil {
+		return nil, err
+	}
+	c, err := readConfig(dir)
+	if err != nil {
+		return nil, fmt.Errorf("policy %s: %w", name, err)
+	}
+	return c, nil
+}

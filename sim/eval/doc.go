@@ -1,0 +1,3 @@
+// Package eval measures policies on simulators: rollouts over seeds, success with its
+// interval, paired comparison of policies on the same seeds, and the pictures of both.
+package eval
