@@ -170,3 +170,19 @@ func (p *Policy) Predict(ctx context.Context, in actions.Input) (actions.Chunk, 
 	}
 	return chunk, nil
 }
+
+// Quantize returns the action nearest to action, in its units, that a tokens policy can
+// take, and nil for a policy whose actions are continuous.
+func (p *Policy) Quantize(action []float32) []float32 {
+	tokens, ok := p.model.Head.(*head.Tokens)
+	if !ok {
+		return nil
+	}
+	out := make([]float32, len(action))
+	p.output.Normalize(out, action)
+	for i, v := range out {
+		out[i] = tokens.Bins.Decode(tokens.Bins.Encode(v))
+	}
+	p.output.Unnormalize(out, out)
+	return out
+}

@@ -64,4 +64,3 @@ func Lookup(name string) (Environment, error) {
 		Mirror: pusht.MirrorExample,
 	}, nil
 }
-

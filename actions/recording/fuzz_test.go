@@ -5,8 +5,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/parquet-go/parquet-go"
@@ -57,34 +60,85 @@ func FuzzStats(f *testing.F) {
 
 // Whatever the bytes, a parquet file is read or refused.
 func FuzzParquet(f *testing.F) {
+	sound := soundParquet(f)
+	f.Add(sound)
+	f.Add(sound[:len(sound)/2])
+	f.Add([]byte("PAR1PAR1"))
+	f.Fuzz(readOrRefuse)
+}
+
+// The same for a sound file with a few bytes changed, which gets further into the reader
+// than what a short run of the fuzzer finds.
+func TestChangedBytes(t *testing.T) {
+	sound := soundParquet(t)
+	for seed := range uint64(400) {
+		r := rand.New(rand.NewPCG(seed, 0))
+		data := bytes.Clone(sound)
+		for range 1 + r.IntN(4) {
+			data[r.IntN(len(data))] = byte(r.Uint32())
+		}
+		readOrRefuse(t, data)
+	}
+}
+
+func soundParquet(t testing.TB) []byte {
 	var sound bytes.Buffer
 	if err := parquet.Write(&sound, fixtureRows()[1]); err != nil {
-		f.Fatal(err)
+		t.Fatal(err)
 	}
-	f.Add(sound.Bytes())
-	f.Add(sound.Bytes()[:sound.Len()/2])
-	f.Add([]byte("PAR1PAR1"))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		dir := t.TempDir()
-		if err := os.WriteFile(filepath.Join(dir, "a.parquet"), data, 0o644); err != nil {
-			t.Fatal(err)
+	return sound.Bytes()
+}
+
+func readOrRefuse(t *testing.T, data []byte) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "a.parquet"), data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	p, err := openParquet(dir, "a.parquet")
+	if err != nil {
+		wantRefused(t, err)
+		return
+	}
+	defer p.Close()
+	ctx := context.Background()
+	for _, column := range p.columns() {
+		rows := min(p.rows, 1000)
+		values, err := readFloats[float32](ctx, p, column, 1, 0, rows, nil)
+		switch {
+		case err != nil:
+			wantRefused(t, err)
+		case len(values) != rows:
+			t.Errorf("column %q: have %d values of %d rows and no error", column, len(values), rows)
 		}
-		p, err := openParquet(dir, "a.parquet")
-		if err != nil {
-			wantDefect(t, err, "a.parquet", "", "")
-			return
+		if _, err := p.readStrings(ctx, column); err != nil {
+			wantRefused(t, err)
 		}
-		defer p.Close()
-		ctx := context.Background()
-		for _, column := range p.columns() {
-			rows := min(p.rows, 1000)
-			values, err := readFloats[float32](ctx, p, column, 1, 0, rows, nil)
-			if err == nil && len(values) != rows {
-				t.Errorf("column %q: have %d values of %d rows and no error", column, len(values), rows)
-			}
-			p.readStrings(ctx, column)
-		}
-	})
+	}
+}
+
+func wantRefused(t *testing.T, err error) {
+	t.Helper()
+	var d *Defect
+	if !errors.As(err, &d) || d.File != "a.parquet" {
+		t.Errorf("have error %v, want a Defect of a.parquet", err)
+	}
+}
+
+// A footer whose list claims more elements than it has bytes is refused before memory is
+// taken for them.
+func TestFooterThatAsksForMemory(t *testing.T) {
+	schema := []byte{
+		0x29,                                           // field 2, a list
+		0xfc, 0x80, 0x80, 0x80, 0x80, 0x04, 0x00, 0x00, // of 1<<30 structures
+	}
+	file := slices.Concat([]byte("PAR1"), schema, []byte{byte(len(schema)), 0, 0, 0}, []byte("PAR1"))
+	if err := checkFooter(bytes.NewReader(file), int64(len(file))); !errors.Is(err, errThrift) {
+		t.Errorf("have error %v, want %v", err, errThrift)
+	}
+	sound := soundParquet(t)
+	if err := checkFooter(bytes.NewReader(sound), int64(len(sound))); err != nil {
+		t.Errorf("a sound file: %v", err)
+	}
 }
 
 func FuzzMP4(f *testing.F) {

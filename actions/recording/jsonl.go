@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -28,7 +27,7 @@ func readLines[T any](dir, name string, visit func(T) error) error {
 			err = visit(value)
 		}
 		if err != nil {
-			defect := unreadable(name, err, fmt.Sprintf("a %T", value))
+			defect := unreadable(name, err, "one JSON object a line, with the fields of LeRobotDataset")
 			if defect.Row == nil {
 				defect.Row = new(line)
 			}

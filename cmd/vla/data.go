@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -196,7 +195,7 @@ func numbersText(values []float64) string {
 	const shown = 4
 	var words []string
 	for _, v := range values[:min(len(values), shown)] {
-		words = append(words, strconv.FormatFloat(v, 'g', 4, 64))
+		words = append(words, strconv.FormatFloat(v, 'g', 6, 64))
 	}
 	if len(values) > shown {
 		words = append(words, "...")
@@ -207,11 +206,7 @@ func numbersText(values []float64) string {
 // episodeProgress returns a function that shows progress on w where w is a terminal, and
 // nil where it is not.
 func episodeProgress(w io.Writer) func(episode, total int) {
-	file, ok := w.(*os.File)
-	if !ok {
-		return nil
-	}
-	if stat, err := file.Stat(); err != nil || stat.Mode()&os.ModeCharDevice == 0 {
+	if !isTerminal(w) {
 		return nil
 	}
 	var last time.Time

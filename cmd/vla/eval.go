@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"time"
@@ -98,7 +97,7 @@ Episodes run in parallel over the cores; the result for a seed does not depend o
 				return err
 			}
 			if flags.json {
-				return printJSON(cmd.OutOrStdout(), report)
+				return writeJSON(cmd.OutOrStdout(), report)
 			}
 			printEvaluation(cmd.OutOrStdout(), report)
 			return nil
@@ -142,10 +141,4 @@ func printEvaluation(w io.Writer, r *eval.Report) {
 	if r.TickJitterMS.Count > 0 {
 		fmt.Fprintf(w, "  tick jitter      p50 %.2f ms, p99 %.2f ms, max %.2f ms\n", r.TickJitterMS.P50, r.TickJitterMS.P99, r.TickJitterMS.Max)
 	}
-}
-
-func printJSON(w io.Writer, v any) error {
-	encoder := json.NewEncoder(w)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(v)
 }

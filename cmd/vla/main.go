@@ -30,6 +30,6 @@ func rootCommand() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(dataCommand(), trainCommand(), evalCommand())
+	root.AddCommand(dataCommand(), trainCommand(), evalCommand(), compareCommand(), runCommand(), simCommand(), versionCommand())
 	return root
 }

@@ -57,11 +57,12 @@ func checkSpec(spec robot.Spec) error {
 	if len(spec.State) > maxVector {
 		return fmt.Errorf("state has %d dimensions, want at most %d", len(spec.State), maxVector)
 	}
-	if !(spec.Rate > 0 && spec.Rate <= maxRate) {
-		return fmt.Errorf("rate %v, want more than 0 and at most %d control steps a second", spec.Rate, maxRate)
+	if !(spec.Rate >= minRate && spec.Rate <= maxRate) {
+		return fmt.Errorf("rate %v, want %v to %v control steps a second", spec.Rate, minRate, maxRate)
 	}
 	return nil
 }
 
-// maxRate is far above what any link carries; a period of 0 would be no period.
-const maxRate = 100_000
+// Limits of the control rate. They are far from what any robot does, and keep periods and
+// timeouts within a time.Duration.
+const minRate, maxRate = 0.001, 100_000

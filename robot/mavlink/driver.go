@@ -203,12 +203,22 @@ func (d *Driver) disarm() error {
 	d.armed, d.disarmed, d.refused = false, false, nil
 	d.mu.Unlock()
 	request := d.command(common.MAV_CMD_COMPONENT_ARM_DISARM, 0)
+	var refused error // but perhaps that was the answer to an earlier request to arm
 	err := d.insist(ctx, "disarm", d.repeat(request), func() (bool, error) {
 		accepted, err := d.accepted(request.Command)
+		if err != nil {
+			refused = err
+		}
 		done := accepted && !d.isArmed()
 		d.asked = d.asked && !done
-		return done, err
+		return done, nil
 	})
+	switch {
+	case err != nil && refused != nil:
+		err = fmt.Errorf("disarm: %w", refused)
+	case err != nil:
+		err = fmt.Errorf("disarm: no answer from %v in %v: %w", d.address, stopTimeout, robot.ErrStale)
+	}
 	if d.o.Encoding == ChannelsOverride {
 		err = errors.Join(err, d.send([]message.Message{releaseOverride(len(d.spec.Action), d.target())}))
 	}

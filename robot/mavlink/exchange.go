@@ -193,14 +193,17 @@ func (d *Driver) listen() {
 
 // beat says to everybody that the operator is there.
 func (d *Driver) beat() {
-	err := d.link.node.WriteMessageAll(&common.MessageHeartbeat{
+	if err := d.link.node.WriteMessageAll(operatorHeartbeat()); err != nil {
+		d.o.Logger.Error("send heartbeat", "address", d.address.String(), "error", err)
+	}
+}
+
+func operatorHeartbeat() *common.MessageHeartbeat {
+	return &common.MessageHeartbeat{
 		Type:           common.MAV_TYPE_GCS,
 		Autopilot:      common.MAV_AUTOPILOT_INVALID,
 		SystemStatus:   common.MAV_STATE_ACTIVE,
 		MavlinkVersion: 3,
-	})
-	if err != nil {
-		d.o.Logger.Error("send heartbeat", "address", d.address.String(), "error", err)
 	}
 }
 

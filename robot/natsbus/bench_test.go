@@ -5,7 +5,25 @@ import (
 
 	"govla/actions"
 	"govla/robot"
+	"govla/robot/fake"
 )
+
+func BenchmarkLockstepRoundTrip(b *testing.B) {
+	for _, test := range []struct {
+		name    string
+		cameras []string
+	}{{"state", nil}, {"state and picture", []string{"top"}}} {
+		b.Run(test.name, func(b *testing.B) {
+			url := bus(b)
+			serve(b, url, newFake(b, fake.Config{Cameras: test.cameras}), ServeOptions{})
+			benchmarkLockstep(b, dial(b, url, "fake", DialOptions{Lockstep: true}).(robot.Simulator))
+		})
+	}
+}
+
+func BenchmarkLockstepDirect(b *testing.B) {
+	benchmarkLockstep(b, newFake(b, fake.Config{}))
+}
 
 // benchmarkLockstep measures one Act with its Observe.
 func benchmarkLockstep(b *testing.B, sim robot.Simulator) {

@@ -105,20 +105,3 @@ func TestConformLockstep(t *testing.T) {
 		return dial(t, url, "fake", DialOptions{Lockstep: true}).(robot.Simulator)
 	})
 }
-
-func BenchmarkLockstepRoundTrip(b *testing.B) {
-	for _, test := range []struct {
-		name    string
-		cameras []string
-	}{{"state", nil}, {"state and picture", []string{"top"}}} {
-		b.Run(test.name, func(b *testing.B) {
-			url := bus(b)
-			serve(b, url, newFake(b, fake.Config{Cameras: test.cameras}), ServeOptions{})
-			benchmarkLockstep(b, dial(b, url, "fake", DialOptions{Lockstep: true}).(robot.Simulator))
-		})
-	}
-}
-
-func BenchmarkLockstepDirect(b *testing.B) {
-	benchmarkLockstep(b, newFake(b, fake.Config{}))
-}

@@ -352,7 +352,11 @@ func TestActRefusesAtOnce(t *testing.T) {
 	url := bus(t)
 	serve(t, url, newFake(t, fake.Config{}), ServeOptions{})
 	driver := dial(t, url, "fake", DialOptions{})
-	sent, err := participant(t, url).SubscribeSync("vla.fake.command")
+	conn := participant(t, url)
+	sent, err := conn.SubscribeSync("vla.fake.command")
+	if err == nil {
+		err = conn.Flush()
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,9 +2,11 @@ package natsbus
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -25,10 +27,10 @@ func TestStockServer(t *testing.T) {
 		t.Fatalf("build nats-server: %v\n%s", err, out)
 	}
 	url, kill := startStockServer(t, program, "-1")
-	r, direct := newFake(t, fake.Config{Rate: 100, Cameras: []string{"top"}}), newFake(t, fake.Config{})
-	serve(t, url, r, ServeOptions{})
-	driver := dial(t, url, "fake", DialOptions{Lockstep: true}).(robot.Simulator)
-	compareEpisodes(t, driver, newFake(t, fake.Config{Rate: 100, Cameras: []string{"top"}}), 1)
+	cfg := fake.Config{Rate: 100, Cameras: []string{"top"}}
+	serve(t, url, newFake(t, cfg), ServeOptions{})
+	driver, direct := dial(t, url, "fake", DialOptions{Lockstep: true}).(robot.Simulator), newFake(t, cfg)
+	compareEpisodes(t, driver, direct, 1)
 
 	if _, err := driver.Reset(t.Context(), 2); err != nil {
 		t.Fatal(err)
@@ -41,12 +43,15 @@ func TestStockServer(t *testing.T) {
 	startStockServer(t, program, port)
 	action := []float32{0.25, -0.25}
 	eventually(t, "the driver is connected again", func() bool { return driver.Act(t.Context(), action) == nil })
-	var obs actions.Observation
-	if err := driver.Observe(t.Context(), &obs); err != nil {
+	if err := direct.Act(t.Context(), action); err != nil {
 		t.Fatal(err)
 	}
-	if n := driver.Score().Step; n != 1 {
-		t.Errorf("the world is at step %d after one action", n)
+	var got, want actions.Observation
+	if err := errors.Join(driver.Observe(t.Context(), &got), direct.Observe(t.Context(), &want)); err != nil {
+		t.Fatal(err)
+	}
+	if driver.Score() != direct.Score() || !slices.Equal(got.State, want.State) {
+		t.Errorf("after one action %v %+v, want %v %+v", got.State, driver.Score(), want.State, direct.Score())
 	}
 }
 

@@ -143,7 +143,7 @@ func TestDecodePictureRefuses(t *testing.T) {
 		"not a PNG":      []byte("no picture"),
 		"unexpected EOF": large[:20],
 		"4097 by 4096":   large,
-		"invalid JPEG":   {0xff, 0xd8, 0, 0},
+		"JPEG":           {0xff, 0xd8, 0xff, 0xd9},
 		"checksum":       slices.Concat(large[:30], []byte{1, 2, 3}),
 		"dimension":      slices.Concat(large[:16], make([]byte, 40)),
 	} {

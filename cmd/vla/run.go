@@ -1,0 +1,195 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"govla/robot"
+	"govla/sim"
+	"govla/sim/eval"
+)
+
+func runCommand() *cobra.Command {
+	var (
+		flags     rolloutFlags
+		transport transportFlags
+		name      string
+		out       string
+	)
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Run a policy on a robot",
+		Long: `Run a policy on a robot, by default the embedded pusht-flow on a simulated PushT table
+that is reached over NATS, in real time.
+
+Each run leaves a folder with episode.gif, plot.png (commanded and achieved path, and the
+reward) and run.json. Ctrl-C stops the robot before the program ends.`,
+		Example: `  vla run
+  vla run --episodes 3 --rate 0 --json
+  vla run --policy pusht-tokens --transport mavlink
+  vla run --nats nats://127.0.0.1:4222 --robot table   # a robot that is there already`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := transport.normalise(cmd); err != nil {
+				return err
+			}
+			env, err := sim.Lookup(flags.env)
+			if err != nil {
+				return err
+			}
+			p, err := flags.load(cmd, name)
+			if err != nil {
+				return err
+			}
+			if !cmd.Flags().Changed("rate") {
+				flags.rate = p.Spec().Rate
+			}
+			traces := make([]eval.Trace, max(flags.episodes, 0))
+			status := newStatus(cmd.ErrOrStderr(), flags.episodes)
+			o := flags.options()
+			o.Parallel = 1 // there is one robot
+			o.OnTick = func(episode int, t *robot.Tick) {
+				traces[episode].Add(t)
+				status.tick(episode, t)
+			}
+			o.OnEpisode = status.episode
+			report, err := eval.Run(cmd.Context(), p, func(ctx context.Context) (robot.Simulator, error) {
+				return transport.dial(ctx, env, flags.rate == 0)
+			}, o)
+			if err != nil {
+				return err
+			}
+			dir, err := saveRun(out, env, report, traces)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintln(cmd.ErrOrStderr(), "saved", dir)
+			if flags.json {
+				return writeJSON(cmd.OutOrStdout(), report)
+			}
+			printEvaluation(cmd.OutOrStdout(), report)
+			return nil
+		},
+	}
+	flags.add(cmd, 1, 0)
+	cmd.Flags().Lookup("rate").Usage = "control steps a second; 0 runs in lockstep, as fast as it goes (default: the policy's own)"
+	cmd.Flags().Lookup("rate").DefValue = ""
+	cmd.Flags().StringVar(&name, "policy", "pusht-flow", "name of an embedded policy, or folder of a checkpoint")
+	cmd.Flags().StringVar(&out, "out", "runs", "folder in which the run's own folder is made")
+	transport.add(cmd)
+	return cmd
+}
+
+// saveRun writes a run's folder, named by the time, under another name first: a folder
+// with the right name is whole.
+func saveRun(out string, env sim.Environment, report *eval.Report, traces []eval.Trace) (dir string, err error) {
+	if err := os.MkdirAll(out, 0o755); err != nil {
+		return "", fmt.Errorf("save run: %w", err)
+	}
+	temporary, err := os.MkdirTemp(out, ".run-")
+	if err != nil {
+		return "", fmt.Errorf("save run: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("save run: %w", err)
+			os.RemoveAll(temporary)
+		}
+	}()
+	if err := os.Chmod(temporary, 0o755); err != nil {
+		return "", err
+	}
+	for i := range traces {
+		suffix := ""
+		if i > 0 {
+			suffix = fmt.Sprintf("-%d", i+1)
+		}
+		e := report.EpisodesDetail[i]
+		title := fmt.Sprintf("%s, seed %d, best reward %.2f", report.Policy, e.Seed, e.MaxReward)
+		if err := writeFile(temporary, "episode"+suffix+".gif", func(w io.Writer) error {
+			return traces[i].WriteGIF(w, env, 256)
+		}); err != nil {
+			return "", err
+		}
+		if err := writeFile(temporary, "plot"+suffix+".png", func(w io.Writer) error {
+			return traces[i].WritePlot(w, env, title)
+		}); err != nil {
+			return "", err
+		}
+	}
+	if err := writeFile(temporary, "run.json", func(w io.Writer) error { return writeJSON(w, report) }); err != nil {
+		return "", err
+	}
+	stamp := time.Now().Format("2006-01-02_15-04-05")
+	for n := 1; n < 1000; n++ {
+		dir = filepath.Join(out, stamp)
+		if n > 1 {
+			dir += fmt.Sprintf("-%d", n)
+		}
+		if _, err := os.Lstat(dir); err == nil {
+			continue
+		}
+		return dir, os.Rename(temporary, dir)
+	}
+	return "", fmt.Errorf("%s: too many runs with this name", dir)
+}
+
+func writeFile(dir, name string, write func(io.Writer) error) error {
+	f, err := os.Create(filepath.Join(dir, name))
+	if err != nil {
+		return err
+	}
+	if err := write(f); err != nil {
+		f.Close()
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return f.Close()
+}
+
+// status shows how a run goes: one line that changes where stderr is a terminal, a line
+// an episode elsewhere.
+type status struct {
+	w        io.Writer
+	live     bool
+	episodes int
+	last     time.Time
+	best     float64
+}
+
+func newStatus(w io.Writer, episodes int) *status {
+	return &status{w: w, live: isTerminal(w), episodes: episodes}
+}
+
+func (s *status) tick(episode int, t *robot.Tick) {
+	if t.Number == 0 {
+		s.best = 0
+	}
+	s.best = max(s.best, t.Score.Reward)
+	if !s.live || time.Since(s.last) < 100*time.Millisecond {
+		return
+	}
+	s.last = time.Now()
+	held := ""
+	if t.Held {
+		held = "  HELD"
+	}
+	fmt.Fprintf(s.w, "\r\x1b[Kepisode %d/%d  %5.1f s  reward %.3f  best %.3f  chunk %.1f ms%s",
+		episode+1, s.episodes, t.Time.Seconds(), t.Score.Reward, s.best, float64(t.Latency.Microseconds())/1e3, held)
+}
+
+func (s *status) episode(done int, e eval.Episode) {
+	if s.live {
+		fmt.Fprint(s.w, "\r\x1b[K")
+	}
+	outcome := "not solved"
+	if e.Success {
+		outcome = "solved"
+	}
+	fmt.Fprintf(s.w, "episode %d/%d  seed %d  %s in %d steps  best reward %.3f\n", done, s.episodes, e.Seed, outcome, e.Steps, e.MaxReward)
+}

@@ -1,0 +1,190 @@
+package eval
+
+import (
+	"fmt"
+	"image"
+	"image/color"
+	"image/gif"
+	"io"
+	"slices"
+	"time"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+	"gonum.org/v1/plot/vg/vgimg"
+
+	"govla/robot"
+	"govla/sim"
+)
+
+// Trace is what one episode looked like from outside, tick by tick. Its Add fits
+// robot.Loop's OnTick.
+type Trace struct {
+	Times   []time.Duration
+	States  [][]float32
+	Actions [][]float32 // nil where nothing was commanded
+	Rewards []float64
+}
+
+// Add notes a tick. A tick without an observation repeats the state before it.
+func (t *Trace) Add(tick *robot.Tick) {
+	var state []float32
+	switch {
+	case tick.Observation != nil:
+		state = slices.Clone(tick.Observation.State)
+	case len(t.States) > 0:
+		state = t.States[len(t.States)-1]
+	default:
+		return
+	}
+	t.Times = append(t.Times, tick.Time)
+	t.States = append(t.States, state)
+	t.Actions = append(t.Actions, slices.Clone(tick.Action))
+	t.Rewards = append(t.Rewards, tick.Score.Reward)
+}
+
+// WriteGIF draws the trace as an animation of size by size px, at the speed at which it
+// happened.
+func (t *Trace) WriteGIF(w io.Writer, env sim.Environment, size int) error {
+	if len(t.States) == 0 {
+		return fmt.Errorf("draw animation: the episode has no ticks")
+	}
+	paint := env.NewPainter()
+	frames := make([]*image.RGBA, len(t.States))
+	for i, state := range t.States {
+		frames[i] = image.NewRGBA(image.Rect(0, 0, size, size))
+		paint(frames[i], state, t.Actions[i])
+	}
+	colours := commonColours(frames)
+	index := map[color.RGBA]uint8{}
+	animation := gif.GIF{}
+	for i, frame := range frames {
+		paletted := image.NewPaletted(frame.Rect, colours)
+		for p := range paletted.Pix {
+			c := color.RGBA{frame.Pix[4*p], frame.Pix[4*p+1], frame.Pix[4*p+2], frame.Pix[4*p+3]}
+			at, ok := index[c]
+			if !ok {
+				at = uint8(colours.Index(c))
+				index[c] = at
+			}
+			paletted.Pix[p] = at
+		}
+		until := time.Duration(float64(time.Second) / env.Spec.Rate)
+		if i+1 < len(t.Times) {
+			until = t.Times[i+1] - t.Times[i]
+		} else {
+			until += time.Second // a moment to look at how it ended
+		}
+		animation.Image = append(animation.Image, paletted)
+		animation.Delay = append(animation.Delay, max(2, int(until/(10*time.Millisecond))))
+	}
+	return gif.EncodeAll(w, &animation)
+}
+
+// commonColours returns the up to 256 most frequent colours of the frames.
+func commonColours(frames []*image.RGBA) color.Palette {
+	count := map[color.RGBA]int{}
+	for _, f := range frames {
+		for p := 0; p < len(f.Pix); p += 4 {
+			count[color.RGBA{f.Pix[p], f.Pix[p+1], f.Pix[p+2], f.Pix[p+3]}]++
+		}
+	}
+	all := make([]color.RGBA, 0, len(count))
+	for c := range count {
+		all = append(all, c)
+	}
+	slices.SortFunc(all, func(a, b color.RGBA) int {
+		if count[a] != count[b] {
+			return count[b] - count[a]
+		}
+		return int(a.R)<<16 + int(a.G)<<8 + int(a.B) - int(b.R)<<16 - int(b.G)<<8 - int(b.B)
+	})
+	colours := make(color.Palette, 0, 256)
+	for _, c := range all[:min(len(all), 256)] {
+		colours = append(colours, c)
+	}
+	return colours
+}
+
+var (
+	blue   = color.RGBA{R: 0x1f, G: 0x77, B: 0xb4, A: 0xff}
+	orange = color.RGBA{R: 0xff, G: 0x7f, B: 0x0e, A: 0xff}
+)
+
+// WritePlot draws, as a PNG, the commanded and the achieved path side by side with the
+// reward over time.
+func (t *Trace) WritePlot(w io.Writer, env sim.Environment, title string) error {
+	commanded, achieved := make(plotter.XYs, 0), make(plotter.XYs, 0)
+	reward := make(plotter.XYs, 0)
+	path := env.Path
+	// The picture's y axis points down, the plot's up.
+	for i, state := range t.States {
+		achieved = append(achieved, plotter.XY{X: float64(state[path.Achieved[0]]), Y: -float64(state[path.Achieved[1]])})
+		if a := t.Actions[i]; a != nil {
+			commanded = append(commanded, plotter.XY{X: float64(a[path.Commanded[0]]), Y: -float64(a[path.Commanded[1]])})
+		}
+		reward = append(reward, plotter.XY{X: t.Times[i].Seconds(), Y: t.Rewards[i]})
+	}
+	paths := plot.New()
+	paths.Title.Text = title
+	x, y := env.Spec.State[path.Achieved[0]], env.Spec.State[path.Achieved[1]]
+	paths.X.Label.Text = x.Name + ", " + x.Unit
+	paths.Y.Label.Text = y.Name + ", " + y.Unit
+	paths.Y.Tick.Marker = negated{}
+	paths.Legend.Top = true
+	paths.Add(plotter.NewGrid())
+	for _, l := range []struct {
+		name   string
+		points plotter.XYs
+		colour color.Color
+	}{{"commanded", commanded, orange}, {"achieved", achieved, blue}} {
+		line, err := plotter.NewLine(l.points)
+		if err != nil {
+			return fmt.Errorf("draw the %s path: %w", l.name, err)
+		}
+		line.Color, line.Width = l.colour, vg.Points(1.2)
+		paths.Add(line)
+		paths.Legend.Add(l.name, line)
+	}
+	paths.X.Min, paths.X.Max = float64(x.Min), float64(x.Max)
+	paths.Y.Min, paths.Y.Max = -float64(y.Max), -float64(y.Min)
+
+	rewards := plot.New()
+	rewards.Title.Text = "reward"
+	rewards.X.Label.Text = "time, s"
+	rewards.Y.Min, rewards.Y.Max = 0, 1.05
+	line, err := plotter.NewLine(reward)
+	if err != nil {
+		return fmt.Errorf("draw the reward: %w", err)
+	}
+	line.Color, line.Width = blue, vg.Points(1.5)
+	rewards.Add(plotter.NewGrid(), line)
+	return writeSideBySide(w, 14*vg.Centimeter, paths, rewards)
+}
+
+// negated labels an axis whose values were negated to turn it round.
+type negated struct{}
+
+func (negated) Ticks(low, high float64) []plot.Tick {
+	ticks := plot.DefaultTicks{}.Ticks(low, high)
+	for i := range ticks {
+		if ticks[i].Label != "" {
+			ticks[i].Label = fmt.Sprintf("%g", -ticks[i].Value+0) // +0 turns -0 into 0
+		}
+	}
+	return ticks
+}
+
+// writeSideBySide draws the plots in one row, each a square of the given size.
+func writeSideBySide(w io.Writer, size vg.Length, plots ...*plot.Plot) error {
+	canvas := vgimg.New(size*vg.Length(len(plots)), size)
+	row := [][]*plot.Plot{plots}
+	tiles := draw.Tiles{Rows: 1, Cols: len(plots), PadX: vg.Centimeter, PadTop: vg.Points(4), PadBottom: vg.Points(4), PadRight: vg.Points(8), PadLeft: vg.Points(4)}
+	for i, c := range plot.Align(row, tiles, draw.New(canvas))[0] {
+		plots[i].Draw(c)
+	}
+	_, err := vgimg.PngCanvas{Canvas: canvas}.WriteTo(w)
+	return err
+}
