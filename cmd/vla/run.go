@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -62,6 +63,7 @@ reward) and run.json. Ctrl-C stops the robot before the program ends.`,
 			report, err := eval.Run(cmd.Context(), p, func(ctx context.Context) (robot.Simulator, error) {
 				return transport.dial(ctx, env, flags.rate == 0)
 			}, o)
+			status.close()
 			if err != nil {
 				return err
 			}
@@ -158,12 +160,41 @@ type status struct {
 	w        io.Writer
 	live     bool
 	episodes int
-	last     time.Time
-	best     float64
+
+	// Of the goroutine that plays the episodes, which must not wait for a terminal: it
+	// hands its lines over, and drops one that comes too soon.
+	last  time.Time
+	best  float64
+	lines chan string
+
+	writing sync.Mutex
+	drawn   chan struct{} // closed when the last line is out
 }
 
 func newStatus(w io.Writer, episodes int) *status {
-	return &status{w: w, live: isTerminal(w), episodes: episodes}
+	s := &status{w: w, live: isTerminal(w), episodes: episodes, lines: make(chan string, 1), drawn: make(chan struct{})}
+	go func() {
+		defer close(s.drawn)
+		for line := range s.lines {
+			s.write("\r\x1b[K" + line)
+		}
+		if s.live {
+			s.write("\r\x1b[K")
+		}
+	}()
+	return s
+}
+
+// close ends the live line. No tick may follow.
+func (s *status) close() {
+	close(s.lines)
+	<-s.drawn
+}
+
+func (s *status) write(text string) {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	fmt.Fprint(s.w, text)
 }
 
 func (s *status) tick(episode int, t *robot.Tick) {
@@ -179,17 +210,21 @@ func (s *status) tick(episode int, t *robot.Tick) {
 	if t.Held {
 		held = "  HELD"
 	}
-	fmt.Fprintf(s.w, "\r\x1b[Kepisode %d/%d  %5.1f s  reward %.3f  best %.3f  chunk %.1f ms%s",
-		episode+1, s.episodes, t.Time.Seconds(), t.Score.Reward, s.best, float64(t.Latency.Microseconds())/1e3, held)
+	select {
+	case s.lines <- fmt.Sprintf("episode %d/%d  %5.1f s  reward %.3f  best %.3f  chunk %.1f ms%s",
+		episode+1, s.episodes, t.Time.Seconds(), t.Score.Reward, s.best, float64(t.Latency.Microseconds())/1e3, held):
+	default:
+	}
 }
 
 func (s *status) episode(done int, e eval.Episode) {
-	if s.live {
-		fmt.Fprint(s.w, "\r\x1b[K")
-	}
 	outcome := "not solved"
 	if e.Success {
 		outcome = "solved"
 	}
-	fmt.Fprintf(s.w, "episode %d/%d  seed %d  %s in %d steps  best reward %.3f\n", done, s.episodes, e.Seed, outcome, e.Steps, e.MaxReward)
+	clear := ""
+	if s.live {
+		clear = "\r\x1b[K"
+	}
+	s.write(fmt.Sprintf("%sepisode %d/%d  seed %d  %s in %d steps  best reward %.3f\n", clear, done, s.episodes, e.Seed, outcome, e.Steps, e.MaxReward))
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -111,7 +112,7 @@ func (f *transportFlags) dialNATS(ctx context.Context, c *connection, env sim.En
 		name = env.Name
 		world := env.Open()
 		// The service outlives ctx: the driver's last message, to stop, must find it.
-		service, err := natsbus.Serve(context.WithoutCancel(ctx), url, world, natsbus.ServeOptions{})
+		service, err := natsbus.Serve(context.WithoutCancel(ctx), url, world, natsbus.ServeOptions{Log: quiet()})
 		if err != nil {
 			return errors.Join(err, world.Close())
 		}
@@ -141,7 +142,7 @@ func (f *transportFlags) dialMAVLink(ctx context.Context, c *connection, env sim
 		listening, ended := make(chan string, 1), make(chan error, 1)
 		go func() {
 			ended <- mavlink.Serve(serving, world, "udpin:127.0.0.1:0", mavlink.ServeOptions{
-				Key: key, Listening: func(address string) { listening <- address },
+				Key: key, Listening: func(address string) { listening <- address }, Logger: quiet(),
 			})
 		}()
 		c.closers = append(c.closers, world.Close, func() error { cancel(); return <-ended })
@@ -159,6 +160,11 @@ func (f *transportFlags) dialMAVLink(ctx context.Context, c *connection, env sim
 	}
 	c.Simulator = driver
 	return nil
+}
+
+// quiet logs what a user must know of a robot that runs in this process.
+func quiet() *slog.Logger {
+	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 }
 
 func (f *transportFlags) mavlinkOptions() (*mavlink.Key, mavlink.Encoding, error) {

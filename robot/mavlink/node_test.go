@@ -23,7 +23,7 @@ import (
 func TestNodeStation(t *testing.T) {
 	node := testenv.Tool(t, "node")
 	if exec.Command(node, "-e", `require("node-mavlink")`).Run() != nil {
-		testenv.Tool(t, "node-mavlink: npm install node-mavlink@2.3.0, and NODE_PATH")
+		testenv.Tool(t, "node-mavlink (npm install node-mavlink@2.3.0, and set NODE_PATH)")
 	}
 	const seed, steps = 1<<24 + 7, 20
 	for name, key := range map[string]*mavlink.Key{"unsigned": nil, "signed": {7, 8, 9}} {

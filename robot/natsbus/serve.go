@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strconv"
 	"sync"
 	"time"
 
@@ -143,10 +142,15 @@ func (s *Service) join(ctx context.Context, url string) (err error) {
 	}()
 	wait, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	if _, err := conn.RequestWithContext(wait, s.subjects.spec, nil); ctx.Err() != nil {
+	_, err = conn.RequestWithContext(wait, s.subjects.spec, nil)
+	switch {
+	case errors.Is(err, nats.ErrNoResponders):
+	case ctx.Err() != nil:
 		return ctx.Err()
-	} else if !errors.Is(err, nats.ErrNoResponders) { // an answer, or somebody too slow for one
+	case err == nil || errors.Is(err, context.DeadlineExceeded): // there, or there but hung
 		return fmt.Errorf("a robot of this name is on the bus at %s already", redact(url))
+	default:
+		return fmt.Errorf("ask for %s at %s: %w", s.subjects.spec, redact(url), err)
 	}
 	for _, subject := range []string{s.subjects.stop, s.subjects.spec, s.subjects.command, s.subjects.reset, discoverSubject} {
 		inbox := s.inbox
@@ -193,11 +197,10 @@ func (s *Service) relayStops(ctx context.Context) {
 
 // run serves until ctx is done or the robot is closed.
 func (s *Service) run(ctx context.Context, period time.Duration) error {
-	ctx, cancel := context.WithCancel(ctx)
 	var relay sync.WaitGroup
 	relay.Go(func() { s.relayStops(ctx) })
 	err := s.loop(ctx, period)
-	cancel()
+	s.cancel() // where the loop has ended by itself
 	relay.Wait()
 	stopErr := s.stopRobot(context.WithoutCancel(ctx))
 	s.leave(stopErr)
@@ -218,6 +221,7 @@ func (s *Service) loop(ctx context.Context, period time.Duration) error {
 		var ticked time.Time
 		select {
 		case <-ctx.Done():
+			continue // leave answers what waits
 		case m := <-s.inbox:
 			err = s.handle(ctx, m)
 		case ticked = <-tick.C:
@@ -348,66 +352,6 @@ func (s *Service) observe(ctx context.Context) error {
 	return nil
 }
 
-// sendState publishes the newest pictures and then the newest state.
-func (s *Service) sendState() {
-	if s.state == nil {
-		return
-	}
-	for camera, picture := range s.pictures {
-		s.stamp(s.observed)
-		setHeader(s.header, headerSequence, strconv.FormatUint(s.number, 10))
-		setHeader(s.header, headerType, s.encoder.contentType())
-		s.publish(s.subjects.camera+camera, picture.Bytes())
-	}
-	s.stampState()
-	s.publish(s.subjects.state, s.state)
-}
-
-// stampState fills the headers of the newest state.
-func (s *Service) stampState() {
-	s.stamp(s.observed)
-	setHeader(s.header, headerSequence, strconv.FormatUint(s.number, 10))
-	s.acknowledge(s.session.id, s.session.sequence)
-}
-
-// acknowledge names in the header the client's message that the next message answers.
-func (s *Service) acknowledge(session string, sequence uint64) {
-	if session == "" {
-		return
-	}
-	setHeader(s.header, headerSession, session)
-	setHeader(s.header, headerAck, strconv.FormatUint(sequence, 10))
-}
-
-// stamp empties the header, but for the time t.
-func (s *Service) stamp(t time.Time) {
-	delete(s.header, headerSession)
-	delete(s.header, headerAck)
-	delete(s.header, headerSequence)
-	delete(s.header, headerType)
-	setHeader(s.header, headerMonotonic, strconv.FormatInt(t.Sub(s.start).Nanoseconds(), 10))
-	setHeader(s.header, headerWall, strconv.FormatInt(t.UnixNano(), 10))
-}
-
-// publish sends with the header as it stands. What cannot be sent is lost, as it would be
-// on its way: the next one is due soon.
-func (s *Service) publish(subject string, data []byte) {
-	if err := s.conn.PublishMsg(&nats.Msg{Subject: subject, Header: s.header, Data: data}); err != nil {
-		s.log.Debug("publish", "subject", subject, "error", err)
-	}
-}
-
-// beat publishes a heartbeat.
-func (s *Service) beat(mode string) {
-	m := heartbeatMessage{Mode: mode}
-	if mode == modeRealTime || mode == modeLockstep {
-		m.Session = s.session.id
-	}
-	data, _ := json.Marshal(m) // strings only
-	s.stamp(time.Now())
-	s.publish(s.subjects.heartbeat, data)
-}
-
 // trouble publishes an error of the robot itself. It returns one that ends the service:
 // the robot was closed.
 func (s *Service) trouble(call string, err error) error {
@@ -416,13 +360,6 @@ func (s *Service) trouble(call string, err error) error {
 		return fmt.Errorf("serve robot %s: %s: %w", s.spec.Name, call, err)
 	}
 	return nil
-}
-
-func (s *Service) publishFailure(session string, sequence uint64, f *failure) {
-	data, _ := json.Marshal(replyMessage{Error: f}) // strings only
-	s.stamp(time.Now())
-	s.acknowledge(session, sequence)
-	s.publish(s.subjects.failure, data)
 }
 
 // failureOf puts an error of the robot into the words of the protocol.
