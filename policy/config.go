@@ -76,8 +76,8 @@ func (c *Config) validate() error {
 		return fmt.Errorf("n_obs_steps %d, horizon %d and n_action_steps %d do not fit: the executed actions start at the newest observation and must lie within the horizon",
 			c.ObservationSteps, c.Horizon, c.ExecuteSteps)
 	}
-	if !(c.Rate > 0 && c.Rate <= 10000) {
-		return fmt.Errorf("fps is %v, want a positive control rate", c.Rate)
+	if !(c.Rate >= 1e-3 && c.Rate <= 1e4) {
+		return fmt.Errorf("fps is %v, want 0.001 to 10000 control steps a second", c.Rate)
 	}
 	if err := c.State.Validate(); err != nil {
 		return fmt.Errorf("state_space: %w", err)

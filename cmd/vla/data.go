@@ -20,6 +20,8 @@ func dataCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "data",
 		Short: "Look into recordings: LeRobotDataset v2.1 and v3.0",
+		Args:  cobra.NoArgs, // without it cobra takes an unknown verb for a call for help
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	command.AddCommand(dataInfoCommand(), dataVerifyCommand())
 	return command

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -18,9 +19,20 @@ func main() {
 	context.AfterFunc(ctx, stop)
 	defer stop()
 	if err := rootCommand().ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "vla:", err)
+		fmt.Fprintln(os.Stderr, "vla:", oneLine(err))
 		os.Exit(1)
 	}
+}
+
+// oneLine puts what an error says on one line, also where it is several errors.
+func oneLine(err error) string {
+	var parts []string
+	for line := range strings.Lines(err.Error()) {
+		if line = strings.TrimSpace(line); line != "" {
+			parts = append(parts, line)
+		}
+	}
+	return strings.Join(parts, "; ")
 }
 
 func rootCommand() *cobra.Command {

@@ -51,6 +51,9 @@ reward) and run.json. Ctrl-C stops the robot before the program ends.`,
 			if !cmd.Flags().Changed("rate") {
 				flags.rate = p.Spec().Rate
 			}
+			if info, err := os.Stat(out); err == nil && !info.IsDir() {
+				return fmt.Errorf("--out %s is not a folder", out) // rather now than after the run
+			}
 			traces := make([]eval.Trace, max(flags.episodes, 0))
 			status := newStatus(cmd.ErrOrStderr(), flags.episodes)
 			o := flags.options()

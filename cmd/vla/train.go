@@ -36,6 +36,7 @@ an interruption, with --resume.`,
 	f.StringVar(&headType, "head", "flow", "action head: flow or tokens")
 	f.StringVar(&env, "env", "", "environment whose names and limits the policy gets: pusht (default: the dataset's names)")
 	f.BoolVar(&mirror, "mirror", false, "also train on the mirror image of every row (--env pusht)")
+	f.StringVar((*string)(&set.Precision), "precision", string(train.FastestPrecision()), "of the matrix products: f32, or bf16 where the machine has AMX")
 	f.IntVar(&set.Steps, "steps", 0, "optimiser steps (default depends on the head)")
 	f.IntVar(&set.Batch, "batch", 0, "examples a step (default depends on the head)")
 	f.Float64Var(&set.LearningRate, "lr", 0, "peak learning rate (default depends on the head)")
@@ -44,6 +45,7 @@ an interruption, with --resume.`,
 	f.Uint64Var(&set.Seed, "seed", 1, "seed of the initial weights and the batches")
 	f.IntVar(&set.Network.HeadWidth, "width", 0, "width of the head (default depends on the head)")
 	f.IntVar(&set.Network.HeadBlocks, "blocks", 0, "blocks of the head (default depends on the head)")
+	f.IntVar(&set.Network.ObservationFrequencies, "frequencies", 0, "octaves in which the encoder sees observations (default depends on the head)")
 	f.IntVar(&set.ExecuteSteps, "execute", 0, "actions of a chunk to play before the next one is due (default 8)")
 	f.BoolVar(&set.Resume, "resume", false, "go on from the last checkpoint in --out")
 	for _, name := range []string{"data", "out"} {
@@ -54,7 +56,7 @@ an interruption, with --resume.`,
 		if err != nil {
 			return err
 		}
-		o.Data, o.Out, o.Seed, o.Resume = set.Data, set.Out, set.Seed, set.Resume
+		o.Data, o.Out, o.Seed, o.Precision, o.Resume = set.Data, set.Out, set.Seed, set.Precision, set.Resume
 		for name, apply := range map[string]func(){
 			"steps":        func() { o.Steps = set.Steps },
 			"batch":        func() { o.Batch = set.Batch },
@@ -63,6 +65,7 @@ an interruption, with --resume.`,
 			"weight-decay": func() { o.WeightDecay = set.WeightDecay },
 			"width":        func() { o.Network.HeadWidth = set.Network.HeadWidth },
 			"blocks":       func() { o.Network.HeadBlocks = set.Network.HeadBlocks },
+			"frequencies":  func() { o.Network.ObservationFrequencies = set.Network.ObservationFrequencies },
 			"execute":      func() { o.ExecuteSteps = set.ExecuteSteps },
 		} {
 			if cmd.Flags().Changed(name) {

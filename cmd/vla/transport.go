@@ -36,7 +36,7 @@ func (f *transportFlags) add(cmd *cobra.Command) {
 
 func (f *transportFlags) addMAVLink(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.key, "mavlink-key", "", "file with the 32-byte key that signs MAVLink messages")
-	cmd.Flags().StringVar(&f.encoding, "mavlink-encoding", mavlink.ControlTarget.String(), "how actions travel over MAVLink: control-target, set-actuator or rc-override")
+	cmd.Flags().StringVar(&f.encoding, "mavlink-encoding", mavlink.ControlTarget.String(), "how actions travel over MAVLink: control, actuator or rc")
 }
 
 // normalise lets an address choose the transport.

@@ -17,7 +17,9 @@ func versionCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Say what this program is and what it runs on",
-		Args:  cobra.NoArgs,
+		Example: `  vla version
+  vla version --json`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			v := struct {
 				Version  string   `json:"version"`

@@ -19,3 +19,25 @@ func addAVX512(n int, y, x *float32)                { panic("compute: no AVX-512
 func adamwAVX512(n int, weight, gradient, m, v, average *float32, scale, first, second, shrink, rate, inverse, epsilon, ema float32) {
 	panic("compute: no AVX-512")
 }
+
+func haveAMX() bool { return false }
+
+type tileConfig [64]byte
+
+var fullTiles tileConfig
+
+func packRowsBF16(tiles int, dst *uint16, dstStep int, src *float32, stride, srcStep int) {
+	panic("compute: no AMX")
+}
+func packRowsTransposedBF16(tiles int, dst *uint16, dstStep int, src *float32, stride, srcStep int) {
+	panic("compute: no AMX")
+}
+func packPairsBF16(tiles int, dst *uint16, dstStep int, src *float32, stride, srcStep int) {
+	panic("compute: no AMX")
+}
+func packPairsTransposedBF16(tiles int, dst *uint16, dstStep int, src *float32, stride, srcStep int) {
+	panic("compute: no AMX")
+}
+func productBF16(config *tileConfig, depth, blocks int, a, b *uint16, c *float32, ldc int, accumulate bool) {
+	panic("compute: no AMX")
+}

@@ -32,11 +32,11 @@ func TestGemmMatchesFloat64(t *testing.T) {
 		for _, m := range sizes {
 			for _, n := range sizes {
 				for _, k := range depths {
-					if m*n*k > 1<<21 {
+					if m*n*k > 1<<19 {
 						continue
 					}
 					for form := range 8 {
-						checkGemm(t, rng, m, n, k, form&1 > 0, form&2 > 0, form&4 > 0)
+						checkGemm(t, rng, m, n, k, form&1 > 0, form&2 > 0, form&4 > 0, false)
 					}
 				}
 			}
@@ -44,7 +44,7 @@ func TestGemmMatchesFloat64(t *testing.T) {
 	})
 }
 
-func checkGemm(t *testing.T, rng *rand.Rand, m, n, k int, transA, transB, accumulate bool) {
+func checkGemm(t *testing.T, rng *rand.Rand, m, n, k int, transA, transB, accumulate, bf16 bool) {
 	t.Helper()
 	random := func(rows, cols int, trans bool) Matrix {
 		if trans {
@@ -54,6 +54,9 @@ func checkGemm(t *testing.T, rng *rand.Rand, m, n, k int, transA, transB, accumu
 		x.Data = make([]float32, rows*x.Stride)
 		for i := range x.Data {
 			x.Data[i] = rng.Float32() - 0.5
+			if bf16 { // 8 bits, so that only the sums are rounded
+				x.Data[i] = float32(int(x.Data[i]*256)) / 256
+			}
 		}
 		return x
 	}
@@ -72,7 +75,11 @@ func checkGemm(t *testing.T, rng *rand.Rand, m, n, k int, transA, transB, accumu
 			}
 		}
 	}
-	Gemm(transA, transB, a, b, accumulate, c)
+	if bf16 {
+		GemmBF16(transA, transB, a, b, accumulate, c)
+	} else {
+		Gemm(transA, transB, a, b, accumulate, c)
+	}
 	name := fmt.Sprintf("m=%d n=%d k=%d transA=%v transB=%v accumulate=%v", m, n, k, transA, transB, accumulate)
 	for i := range m {
 		for j := range n {
@@ -95,6 +102,35 @@ func checkGemm(t *testing.T, rng *rand.Rand, m, n, k int, transA, transB, accumu
 	}
 }
 
+func TestGemmBF16MatchesFloat64(t *testing.T) {
+	if !HaveBF16() {
+		t.Skip("this machine has no AMX")
+	}
+	rng := rand.New(rand.NewPCG(3, 4))
+	for _, m := range []int{1, 16, 17, 32, 33, 100, 300} {
+		for _, n := range []int{1, 17, 32, 47, 64, 97} {
+			for _, k := range []int{1, 2, 32, 33, 95} {
+				for form := range 8 {
+					checkGemm(t, rng, m, n, k, form&1 > 0, form&2 > 0, form&4 > 0, true)
+				}
+			}
+		}
+	}
+}
+
+// TestGemmBF16Rounds checks that the factors are rounded to the nearest bf16.
+func TestGemmBF16Rounds(t *testing.T) {
+	if !HaveBF16() {
+		t.Skip("this machine has no AMX")
+	}
+	a, b, c := NewMatrix(2, 1), Dense(1, 1, []float32{1}), NewMatrix(2, 1)
+	a.Data[0], a.Data[1] = 1+3./512, 1+1./512 // up to 1+1/128, down to 1
+	GemmBF16(false, false, a, b, false, c)
+	if c.Data[0] != 1+1./128 || c.Data[1] != 1 {
+		t.Errorf("got %v, want [1.0078125 1]", c.Data)
+	}
+}
+
 func TestGemmRefusesShapes(t *testing.T) {
 	defer func() {
 		if recover() == nil {
@@ -104,7 +140,16 @@ func TestGemmRefusesShapes(t *testing.T) {
 	Gemm(false, false, NewMatrix(2, 3), NewMatrix(4, 5), false, NewMatrix(2, 5))
 }
 
-func BenchmarkGemm(b *testing.B) {
+func BenchmarkGemm(b *testing.B) { benchmarkGemm(b, Gemm) }
+
+func BenchmarkGemmBF16(b *testing.B) {
+	if !HaveBF16() {
+		b.Skip("this machine has no AMX")
+	}
+	benchmarkGemm(b, GemmBF16)
+}
+
+func benchmarkGemm(b *testing.B, gemm func(bool, bool, Matrix, Matrix, bool, Matrix)) {
 	for _, s := range [][3]int{{1024, 768, 3072}, {512, 512, 512}, {256, 512, 1024}, {64, 512, 512}, {1, 512, 1024}} {
 		for form, name := range []string{"NN", "TN", "NT"} {
 			b.Run(fmt.Sprintf("%dx%dx%d_%s", s[0], s[1], s[2], name), func(b *testing.B) {
@@ -117,7 +162,7 @@ func BenchmarkGemm(b *testing.B) {
 					y = NewMatrix(n, k)
 				}
 				for b.Loop() {
-					Gemm(form == 1, form == 2, x, y, false, z)
+					gemm(form == 1, form == 2, x, y, false, z)
 				}
 				b.ReportMetric(2*float64(m*n*k)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
 			})

@@ -40,7 +40,7 @@ func (p *Packed) Mul(x Matrix, accumulate bool, y Matrix) {
 	if x.Rows == 0 || p.Out == 0 {
 		return
 	}
-	if p.panels == nil {
+	if p.panels == nil || p.In == 0 {
 		gemmGeneric(false, true, x.Rows, p.Out, p.In, x, Dense(p.Out, p.In, p.plain), accumulate, y)
 		return
 	}

@@ -35,7 +35,7 @@ type Model struct {
 }
 
 // NewModel checks, by a trial run, that weights has every tensor of the architecture in
-// the right shape.
+// the right shape, and that they are numbers.
 func NewModel(a Architecture, h Head, w *Weights) (*Model, error) {
 	m := &Model{Architecture: a, Head: h, weights: w}
 	m.sessions.New = func() any { return NewSession(w) }
@@ -43,8 +43,14 @@ func NewModel(a Architecture, h Head, w *Weights) (*Model, error) {
 		return nil, err
 	}
 	rng := rand.New(rand.NewPCG(0, 0))
-	if _, _, err := m.Sample(context.Background(), make([]float32, a.ObservationDim), rng); err != nil {
+	chunk, _, err := m.Sample(context.Background(), make([]float32, a.ObservationDim), rng)
+	if err != nil {
 		return nil, err
+	}
+	for i, v := range chunk {
+		if v-v != 0 {
+			return nil, fmt.Errorf("trial run: number %d of the chunk is %v: the weights are not finite", i, v)
+		}
 	}
 	return m, nil
 }
@@ -58,7 +64,9 @@ func (m *Model) Sample(ctx context.Context, observation []float32, rng *rand.Ran
 	s := m.sessions.Get().(*Session)
 	defer m.sessions.Put(s)
 	s.Reset()
-	condition := Encode[compute.Matrix](s, m.Architecture, compute.Dense(1, len(observation), observation))
+	features := s.arena.matrix(1, m.Architecture.FeatureDim())
+	m.Architecture.ObservationFeatures(features.Data, observation)
+	condition := Encode[compute.Matrix](s, m.Architecture, features)
 	out, calls, err := m.Head.Sample(ctx, s, condition, rng)
 	if err != nil {
 		return nil, calls, err
@@ -77,6 +85,12 @@ func (a Architecture) validate() error {
 		if size.value < 1 || size.value > 1<<16 {
 			return fmt.Errorf("network: %s is %d, want 1 to 65536", size.field, size.value)
 		}
+	}
+	if a.TimeFrequencies < 0 || a.TimeFrequencies > 1024 || a.Bins < 0 || a.Bins > 1<<16 {
+		return fmt.Errorf("network: time_frequencies %d and bins %d, want 0 to 1024 and 0 to 65536", a.TimeFrequencies, a.Bins)
+	}
+	if a.ObservationFrequencies < 0 || a.ObservationFrequencies > 16 {
+		return fmt.Errorf("network: observation_frequencies is %d, want 0 to 16", a.ObservationFrequencies)
 	}
 	if a.EncoderBlocks < 0 || a.HeadBlocks < 0 || a.EncoderBlocks > 256 || a.HeadBlocks > 256 {
 		return fmt.Errorf("network: encoder_blocks %d and head_blocks %d, want 0 to 256", a.EncoderBlocks, a.HeadBlocks)

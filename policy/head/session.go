@@ -174,6 +174,10 @@ func (s *Session) LayerNorm(name string, x compute.Matrix) compute.Matrix {
 func (s *Session) CausalAttention(name string, qkv compute.Matrix, heads int) compute.Matrix {
 	width := qkv.Cols / 3
 	y := s.arena.matrix(1, width)
+	if s.err != nil { // the sizes that a cache would have are not to be trusted
+		clear(y.Data)
+		return y
+	}
 	cache := s.caches[name]
 	if cache.Rows != s.length || cache.Cols != 2*width {
 		cache = compute.NewMatrix(s.length, 2*width)

@@ -50,6 +50,11 @@ func (h *Tokens) Sample(ctx context.Context, s *Session, condition compute.Matri
 		if s.err != nil {
 			return compute.Matrix{}, s.position, s.err
 		}
+		for i, v := range logits.Row(0) {
+			if v-v != 0 { // a token drawn from this would hide it from whoever checks the actions
+				return compute.Matrix{}, s.position, fmt.Errorf("tokens: token %d of %d: logit %d is %v", s.position, s.length, i, v)
+			}
+		}
 		s.token = h.draw(logits.Row(0), rng)
 		chunk.Data[s.position] = h.Bins.Decode(s.token)
 		s.arena.release(before)

@@ -15,7 +15,8 @@ const checkpointFolder = "checkpoints/last"
 const trainingStateFile = "training_state.safetensors"
 
 // checkpoint saves the policy as it is and everything that the run needs to go on. The
-// new checkpoint takes the old one's place in one step.
+// new checkpoint takes the old one's place in two steps; start goes on from the old one,
+// which lies aside, where only the first was taken.
 func (t *trainer) checkpoint() error {
 	last := filepath.Join(t.options.Out, checkpointFolder)
 	next := last + ".new"
@@ -84,6 +85,6 @@ func (t *trainer) restore(dir string) error {
 // fingerprint names the options that must not change between a run and its resumption.
 func (t *trainer) fingerprint() string {
 	o := t.options
-	return fmt.Sprintf("head=%s seed=%d steps=%d batch=%d lr=%v warmup=%d decay=%v clip=%v ema=%v rows=%d network=%+v",
-		o.Head, o.Seed, o.Steps, o.Batch, o.LearningRate, o.WarmUp, o.WeightDecay, o.ClipNorm, o.EMA, t.examples.state.Rows, o.Network)
+	return fmt.Sprintf("head=%s precision=%s seed=%d steps=%d batch=%d lr=%v warmup=%d decay=%v clip=%v ema=%v rows=%d data=%x network=%+v",
+		o.Head, o.Precision, o.Seed, o.Steps, o.Batch, o.LearningRate, o.WarmUp, o.WeightDecay, o.ClipNorm, o.EMA, t.examples.state.Rows, t.examples.digest, o.Network)
 }

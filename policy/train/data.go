@@ -2,7 +2,9 @@ package train
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
+	"hash/fnv"
 	"math"
 	"slices"
 	"strings"
@@ -21,6 +23,7 @@ type examples struct {
 	actionStats   actions.Stats
 	actionNames   []string
 	fps           float64
+	digest        uint64 // of the rows before they were normalised
 }
 
 type feature struct {
@@ -109,6 +112,7 @@ func load(ctx context.Context, o *Options) (*examples, error) {
 			o.Augment(state, action)
 		}
 	}
+	e.digest = digest(e.state, e.action)
 	column := 0
 	for i, f := range e.features {
 		if e.features[i].stats, err = normalise(f.name, e.state.Columns(column, column+f.width)); err != nil {
@@ -163,7 +167,16 @@ func statistics(m compute.Matrix) actions.Stats {
 	return s
 }
 
-// at writes example i of [0, 2·rows) into observation [steps·dim] and chunk [horizon·dim].
+// digest hashes numbers, to tell training sets apart.
+func digest(columns ...compute.Matrix) uint64 {
+	h := fnv.New64a()
+	for _, m := range columns {
+		_ = binary.Write(h, binary.LittleEndian, m.Data) // a hash takes everything
+	}
+	return h.Sum64()
+}
+
+// at writes example i of [0, state.Rows) into observation [steps·dim] and chunk [horizon·dim].
 func (e *examples) at(i int, w *recording.Window, observation, chunk []float32) {
 	offset := 0
 	if i >= e.recorded {

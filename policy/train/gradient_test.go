@@ -53,7 +53,7 @@ func TestGradientsMatchFiniteDifferences(t *testing.T) {
 	for name, build := range networks {
 		t.Run(name, func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(3, 4))
-			g := NewGraph(batch, rng)
+			g := NewGraph(batch, F32, rng)
 			program, err := g.compile(build(g, rng))
 			if err != nil {
 				t.Fatal(err)

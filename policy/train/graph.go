@@ -18,6 +18,7 @@ type Graph struct {
 	Batch  int     // sequences in a batch
 	Tokens []int32 // the batch's action tokens, [Batch·length]; read when the graph runs
 
+	gemm    product // of the linear layers
 	nodes   *gorgonia.ExprGraph
 	rng     *rand.Rand
 	params  []*Parameter
@@ -38,10 +39,16 @@ type Parameter struct {
 	node, grad *gorgonia.Node
 }
 
-// NewGraph returns an empty graph whose parameters start from rng.
-func NewGraph(batch int, rng *rand.Rand) *Graph {
+// NewGraph returns an empty graph whose parameters start from rng and whose linear layers
+// multiply in the given precision.
+func NewGraph(batch int, precision Precision, rng *rand.Rand) *Graph {
+	gemm := product(compute.Gemm)
+	if precision == BF16 {
+		gemm = compute.GemmBF16
+	}
 	return &Graph{
 		Batch:  batch,
+		gemm:   gemm,
 		nodes:  gorgonia.NewGraph(),
 		rng:    rng,
 		byName: map[string]*Parameter{},
@@ -108,13 +115,13 @@ func one() float32  { return 1 }
 // linear layers do.
 func (g *Graph) Linear(name string, x *gorgonia.Node, out int, act head.Activation) *gorgonia.Node {
 	w, b := g.linearParameters(name, x.Shape()[1], out)
-	return g.fuse(linear(x.Shape()[0], out, act), x, w, b)
+	return g.fuse(linear(g.gemm, x.Shape()[0], out, act), x, w, b)
 }
 
 // AddLinear is residual + x·Wᵀ + b.
 func (g *Graph) AddLinear(name string, residual, x *gorgonia.Node) *gorgonia.Node {
 	w, b := g.linearParameters(name, x.Shape()[1], residual.Shape()[1])
-	return g.fuse(addLinear(residual.Shape()), x, w, b, residual)
+	return g.fuse(addLinear(g.gemm, residual.Shape()), x, w, b, residual)
 }
 
 func (g *Graph) linearParameters(name string, in, out int) (weight, bias *gorgonia.Node) {

@@ -17,7 +17,7 @@ func rowsInParallel(rows int, task func(from, to int)) {
 }
 
 // linear is act(x·Wᵀ + b). Inputs x [n, in], W [out, in], b [1, out].
-func linear(n, out int, act head.Activation) fused {
+func linear(gemm product, n, out int, act head.Activation) fused {
 	var before, gradBefore compute.Matrix // x·Wᵀ + b, where an activation needs it
 	if act != head.None {
 		before, gradBefore = compute.NewMatrix(n, out), compute.NewMatrix(n, out)
@@ -27,10 +27,10 @@ func linear(n, out int, act head.Activation) fused {
 		shape: tensor.Shape{n, out},
 		forward: func(in []compute.Matrix, y compute.Matrix) {
 			if act == head.None {
-				affine(in[0], in[1], in[2], y)
+				affine(gemm, in[0], in[1], in[2], y)
 				return
 			}
-			affine(in[0], in[1], in[2], before)
+			affine(gemm, in[0], in[1], in[2], before)
 			rowsInParallel(n, func(from, to int) {
 				if act == head.SiLU {
 					compute.SiLU(y.Data[from*out:to*out], before.Data[from*out:to*out])
@@ -51,13 +51,13 @@ func linear(n, out int, act head.Activation) fused {
 				})
 				grad = gradBefore
 			}
-			affineGradient(in, grad, gradIn)
+			affineGradient(gemm, in, grad, gradIn)
 		},
 	}
 }
 
 // addLinear is residual + x·Wᵀ + b. Inputs x [n, in], W [out, in], b [1, out], residual [n, out].
-func addLinear(shape tensor.Shape) fused {
+func addLinear(gemm product, shape tensor.Shape) fused {
 	return fused{
 		name:  "addLinear",
 		shape: shape.Clone(),
@@ -71,10 +71,10 @@ func addLinear(shape tensor.Shape) fused {
 					}
 				}
 			})
-			compute.Gemm(false, true, in[0], in[1], true, y)
+			gemm(false, true, in[0], in[1], true, y)
 		},
 		backward: func(in []compute.Matrix, _, grad compute.Matrix, gradIn []compute.Matrix) {
-			affineGradient(in[:3], grad, gradIn)
+			affineGradient(gemm, in[:3], grad, gradIn)
 			if gradIn[3].Data != nil {
 				copy(gradIn[3].Data, grad.Data)
 			}
@@ -82,18 +82,21 @@ func addLinear(shape tensor.Shape) fused {
 	}
 }
 
-func affine(x, w, b, y compute.Matrix) {
+// product is compute.Gemm or compute.GemmBF16.
+type product func(transA, transB bool, a, b compute.Matrix, accumulate bool, c compute.Matrix)
+
+func affine(gemm product, x, w, b, y compute.Matrix) {
 	for i := range y.Rows {
 		copy(y.Row(i), b.Data)
 	}
-	compute.Gemm(false, true, x, w, true, y)
+	gemm(false, true, x, w, true, y)
 }
 
-func affineGradient(in []compute.Matrix, grad compute.Matrix, gradIn []compute.Matrix) {
+func affineGradient(gemm product, in []compute.Matrix, grad compute.Matrix, gradIn []compute.Matrix) {
 	if gradIn[0].Data != nil {
-		compute.Gemm(false, false, grad, in[1], false, gradIn[0])
+		gemm(false, false, grad, in[1], false, gradIn[0])
 	}
-	compute.Gemm(true, false, grad, in[0], false, gradIn[1])
+	gemm(true, false, grad, in[0], false, gradIn[1])
 	sumRows(gradIn[2].Data, grad)
 }
 

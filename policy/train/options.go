@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"govla/actions"
+	"govla/internal/compute"
 	"govla/policy/head"
 )
 
@@ -19,7 +20,8 @@ type Options struct {
 	Head string // "flow" or "tokens"
 	Seed uint64
 
-	Steps        int // optimiser steps
+	Precision    Precision // of the linear layers' matrix products
+	Steps        int       // optimiser steps
 	Batch        int
 	LearningRate float64 // peak, after the warm-up
 	WarmUp       int     // steps
@@ -45,6 +47,24 @@ type Options struct {
 	OnProgress      func(Progress)
 }
 
+// Precision is the number format that factors of a matrix product are rounded to. Sums,
+// weights and everything else stay float32.
+type Precision string
+
+// The precisions. BF16 takes a machine with AMX.
+const (
+	F32  Precision = "f32"
+	BF16 Precision = "bf16"
+)
+
+// FastestPrecision returns BF16 where the machine has it in hardware.
+func FastestPrecision() Precision {
+	if compute.HaveBF16() {
+		return BF16
+	}
+	return F32
+}
+
 // Progress is how far a training run has come.
 type Progress struct {
 	Step         int           `json:"step"`
@@ -59,7 +79,7 @@ type Progress struct {
 // Default returns options for the head that train the embedded PushT policies.
 func Default(headType string) (Options, error) {
 	o := Options{
-		Head: headType, Seed: 1,
+		Head: headType, Seed: 1, Precision: FastestPrecision(),
 		Steps: 24000, Batch: 256, LearningRate: 1e-3, WarmUp: 500, WeightDecay: 1e-2, ClipNorm: 1, EMA: 0.999,
 		ObservationSteps: 2, Horizon: 16, ExecuteSteps: 8, EulerSteps: 10,
 		CheckpointEvery: 1000,
@@ -83,6 +103,8 @@ func (o *Options) validate() error {
 	}{
 		{o.Data != "", "no dataset"},
 		{o.Out != "", "no output folder"},
+		{o.Precision == F32 || o.Precision == BF16, "precision must be f32 or bf16"},
+		{o.Precision != BF16 || compute.HaveBF16(), "this machine has no AMX for precision bf16; use f32"},
 		{o.Steps >= 1, "steps must be at least 1"},
 		{o.Batch >= 1, "batch must be at least 1"},
 		{o.LearningRate > 0, "learning rate must be positive"},
@@ -93,10 +115,24 @@ func (o *Options) validate() error {
 		{o.Horizon >= o.ObservationSteps, "horizon must reach the newest observation"},
 		{o.ExecuteSteps >= 1 && o.ExecuteSteps <= o.Horizon-o.ObservationSteps+1, "executed actions must be at least 1 and lie within the horizon"},
 		{o.CheckpointEvery >= 1, "checkpoint interval must be at least 1"},
+		{o.Network.EncoderWidth >= 1 && o.Network.HeadWidth >= 1, "the network's widths must be at least 1"},
+		{o.Network.EncoderBlocks >= 0 && o.Network.HeadBlocks >= 0, "the network's numbers of blocks must not be negative"},
 	} {
 		if !c.ok {
 			return fmt.Errorf("training options: %s", c.what)
 		}
+	}
+	var err error
+	switch o.Head { // what would keep the trained policy from loading
+	case "flow":
+		_, err = head.NewFlow(o.Network, o.EulerSteps)
+	case "tokens":
+		_, err = head.NewTokens(o.Network, 1)
+	default:
+		err = fmt.Errorf("head %q is not known; choose flow or tokens", o.Head)
+	}
+	if err != nil {
+		return fmt.Errorf("training options: %w", err)
 	}
 	return nil
 }

@@ -54,6 +54,9 @@ func start(ctx context.Context, o Options) (*trainer, error) {
 	}
 	last := filepath.Join(o.Out, checkpointFolder)
 	_, err := os.Stat(last)
+	if errors.Is(err, os.ErrNotExist) && os.Rename(last+".old", last) == nil { // see checkpoint
+		err = nil
+	}
 	switch {
 	case o.Resume && err != nil:
 		return nil, fmt.Errorf("resume: no checkpoint: %w", err)
@@ -67,8 +70,11 @@ func start(ctx context.Context, o Options) (*trainer, error) {
 	o.Network.ObservationDim = o.ObservationSteps * e.state.Cols
 	o.Network.Horizon, o.Network.ActionDim = o.Horizon, e.action.Cols
 	t := &trainer{options: o, examples: e}
+	if err := t.checkSpaces(); err != nil {
+		return nil, err
+	}
 	rng := rand.New(rand.NewPCG(o.Seed, 0))
-	if t.problem, err = newProblem(o.Head, o.Network, o.Batch, rng); err != nil {
+	if t.problem, err = newProblem(o.Head, o.Network, o.Batch, o.Precision, rng); err != nil {
 		return nil, err
 	}
 	for _, p := range t.problem.graph.params {
@@ -146,7 +152,9 @@ func (t *trainer) advance() (loss, norm float64, err error) {
 	for _, p := range params {
 		norm += compute.SumOfSquares(p.Gradient())
 	}
-	norm = math.Sqrt(norm)
+	if norm = math.Sqrt(norm); math.IsNaN(norm) || math.IsInf(norm, 0) { // before it gets into the weights
+		return 0, 0, fmt.Errorf("the gradient's norm is %v; lower the learning rate", norm)
+	}
 	scale := float32(math.Min(1, o.ClipNorm/(norm+1e-12)))
 	for i, p := range params {
 		adamw := compute.AdamW{LearningRate: float32(t.learningRate(t.step)), Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8,
@@ -222,6 +230,24 @@ func (t *trainer) config() policy.Config {
 		c.Action = spaceFromData("action", e.actionNames, e.actionStats)
 	}
 	return c
+}
+
+// checkSpaces reports spaces that the trained policy could not be saved with.
+func (t *trainer) checkSpaces() error {
+	c := t.config()
+	for _, s := range []struct {
+		name  string
+		space actions.Space
+		width int
+	}{{"state", c.State, t.examples.state.Cols}, {"action", c.Action, t.examples.action.Cols}} {
+		if len(s.space) != s.width {
+			return fmt.Errorf("%s space has %d dimensions, but the recording has %d", s.name, len(s.space), s.width)
+		}
+		if err := s.space.Validate(); err != nil {
+			return fmt.Errorf("%s %w", s.name, err)
+		}
+	}
+	return nil
 }
 
 // spaceFromData names dimensions as the recording does and limits them to the range seen.

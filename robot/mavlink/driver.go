@@ -162,10 +162,11 @@ func (d *Driver) arm(ctx context.Context) error {
 	d.mu.Unlock()
 	err := d.exchange(ctx, "arm", d.repeat(request), func() (bool, error) {
 		accepted, err := d.accepted(request.Command)
-		d.armed = err == nil && accepted && d.isArmed()
+		d.armed = accepted && d.isArmed()
+		d.asked = err == nil // a refusal leaves the vehicle to who has armed it
 		return d.armed, err
 	})
-	if errors.Is(err, robot.ErrStale) || ctx.Err() != nil {
+	if err != nil && (errors.Is(err, robot.ErrStale) || ctx.Err() != nil) {
 		// The vehicle may have heard what we did not hear it answer.
 		return errors.Join(err, d.disarm())
 	}
@@ -173,8 +174,8 @@ func (d *Driver) arm(ctx context.Context) error {
 }
 
 // Stop disarms the vehicle, which makes it hold its position, and waits for its word that
-// it did. It takes no longer than two seconds and does so even if ctx is done: an arm
-// must not move on because the program that moved it ends.
+// it did, whoever has armed it. It takes no longer than two seconds, and does so even if
+// ctx is done: an arm must not move on because the program that moved it ends.
 func (d *Driver) Stop(ctx context.Context) error {
 	d.mu.Lock()
 	d.stopping++

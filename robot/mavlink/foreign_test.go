@@ -368,3 +368,33 @@ func TestWide(t *testing.T) {
 		return true
 	})
 }
+
+// An answer to an actuator command that the vehicle does not take is the next Act's error.
+func TestActuatorRefused(t *testing.T) {
+	address := freePort(t)
+	a := newAutopilot(t, address)
+	spec := robot.Spec{Name: "gimbal", State: joints(2), Action: joints(2), Rate: 50}
+	d := dial(t, "udpin:"+address, spec, mavlink.Options{System: 7, Encoding: mavlink.SetActuator})
+	if err := d.Act(t.Context(), []float32{0, 0}); err != nil {
+		t.Fatal(err)
+	}
+	a.mu.Lock()
+	a.answer = common.MAV_RESULT_UNSUPPORTED
+	a.mu.Unlock()
+	eventually(t, "Act says so", func() bool {
+		err := d.Act(t.Context(), []float32{0, 0})
+		return err != nil && strings.Contains(err.Error(), "MAV_RESULT_UNSUPPORTED")
+	})
+	a.mu.Lock()
+	a.answer = common.MAV_RESULT_ACCEPTED
+	a.mu.Unlock()
+	if err := d.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	a.mu.Lock()
+	a.answer = common.MAV_RESULT_DENIED // in flight, say
+	a.mu.Unlock()
+	if err := d.Stop(t.Context()); err == nil || !strings.Contains(err.Error(), "MAV_RESULT_DENIED") {
+		t.Errorf("a stop that is refused: %v", err)
+	}
+}

@@ -396,6 +396,14 @@ func TestRefusals(t *testing.T) {
 	if _, err := two.Reset(t.Context(), 1); err == nil || !strings.Contains(err.Error(), "armed by another operator") {
 		t.Errorf("second operator's Reset: %v", err)
 	}
+	if err := two.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := one.Act(t.Context(), action); err != nil {
+		t.Errorf("after the second operator, which never armed, has gone: %v", err)
+	}
+	eventually(t, "the robot is still armed", func() bool { return local.Journal().Armed })
+	two = dial(t, address, local.Spec(), mavlink.Options{})
 	if err := two.Stop(t.Context()); err != nil { // anybody may stop
 		t.Fatal(err)
 	}

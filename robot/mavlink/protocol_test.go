@@ -1,6 +1,7 @@
 package mavlink
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/hex"
 	"math"
@@ -100,7 +101,7 @@ func TestProtocolDocument(t *testing.T) {
 		if !bytes.Equal(out.Bytes(), data) {
 			t.Errorf("frame %d: this package sends % X, the page has % X", i, out.Bytes(), data)
 		}
-		reader := &frame.Reader{ByteReader: bytes.NewReader(data), DialectRW: known}
+		reader := &frame.Reader{BufByteReader: bufio.NewReader(bytes.NewReader(data)), DialectRW: known}
 		if err := reader.Initialize(); err != nil {
 			t.Fatal(err)
 		}

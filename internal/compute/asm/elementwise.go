@@ -101,8 +101,9 @@ func newExponential() *exponential {
 func (e *exponential) of(x reg.VecVirtual) reg.VecVirtual {
 	one := e.taylor[len(e.taylor)-1]
 	power, p := ZMM(), ZMM()
-	VMINPS(e.limit, x, x)
-	VMAXPS(e.floor, x, x)
+	// Of two operands of which one is NaN, these return the one that stands first here.
+	VMINPS(x, e.limit, x)
+	VMAXPS(x, e.floor, x)
 	VMULPS(e.log2e, x, power)
 	VRNDSCALEPS(operand.Imm(0), power, power)
 	VFNMADD231PS(e.ln2High, power, x)

@@ -1,11 +1,12 @@
 // Command asm writes the assembly of package compute: kernels_amd64.s and its Go
-// declarations. It is a module of its own so that the product does not depend on avo.
+// declarations, and amx_amd64.s. It is a module of its own so that the product does not depend on avo.
 //
 //	go run . -out ../kernels_amd64.s -stubs ../kernels_amd64.go -pkg compute
 package main
 
 import (
 	"fmt"
+	"log"
 
 	. "github.com/mmcloughlin/avo/build"
 	"github.com/mmcloughlin/avo/operand"
@@ -20,6 +21,9 @@ func main() {
 	}
 	activations()
 	optimizer()
+	if err := writeAMX("../amx_amd64.s"); err != nil {
+		log.Fatal(err)
+	}
 	Generate()
 }
 
