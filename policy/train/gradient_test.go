@@ -73,10 +73,19 @@ func TestGradientsMatchFiniteDifferences(t *testing.T) {
 				}
 			}
 			loss()
+			tolerance := 2e-2
+			if testing.Short() { // the differences' own error does not average out over a dozen
+				tolerance = 8e-2
+			}
 			for _, p := range g.params {
 				gradient := append([]float32(nil), p.Gradient()...)
 				var difference, norm float64
+				tried := 0
 				for i := range p.Value {
+					if testing.Short() && rng.IntN(len(p.Value)) >= 12 {
+						continue // a dozen of each tensor will do
+					}
+					tried++
 					const h = 1e-2
 					v := p.Value[i]
 					p.Value[i] = v + h
@@ -90,7 +99,7 @@ func TestGradientsMatchFiniteDifferences(t *testing.T) {
 				}
 				// float32 losses near 1 resolve differences of 1e-7, so a gradient entry of
 				// 1e-5: hence the absolute part of the tolerance.
-				if math.Sqrt(difference) > 2e-2*math.Sqrt(norm)+2e-5*math.Sqrt(float64(len(p.Value))) {
+				if math.Sqrt(difference) > tolerance*math.Sqrt(norm)+2e-5*math.Sqrt(float64(tried)) {
 					t.Errorf("%s: gradient is off by %.3g of %.3g", p.Name, math.Sqrt(difference), math.Sqrt(norm))
 				}
 			}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"image/color"
+	"math"
 	"os"
 	"path/filepath"
 
@@ -66,6 +67,26 @@ func (m *metrics) append(p Progress) error {
 
 func (m *metrics) close() { m.file.Close() }
 
+// lossTicks marks a logarithmic axis, with labels at 1, 2 and 5 of each decade: a loss
+// often stays within one.
+type lossTicks struct{}
+
+func (lossTicks) Ticks(low, high float64) []plot.Tick {
+	var ticks []plot.Tick
+	for decade := math.Pow10(int(math.Floor(math.Log10(low)))); decade <= high; decade *= 10 {
+		for i := 1.; i < 10; i++ {
+			tick := plot.Tick{Value: i * decade}
+			if i == 1 || i == 2 || i == 5 {
+				tick.Label = fmt.Sprintf("%.3g", tick.Value)
+			}
+			if tick.Value >= low && tick.Value <= high {
+				ticks = append(ticks, tick)
+			}
+		}
+	}
+	return ticks
+}
+
 // plot draws the loss over the steps, on a logarithmic scale.
 func (m *metrics) plot() error {
 	points := make(plotter.XYs, 0, len(m.seen))
@@ -82,7 +103,7 @@ func (m *metrics) plot() error {
 	curve.X.Label.Text = "step"
 	curve.Y.Label.Text = "loss"
 	curve.Y.Scale = plot.LogScale{}
-	curve.Y.Tick.Marker = plot.LogTicks{Prec: -1}
+	curve.Y.Tick.Marker = lossTicks{}
 	line, err := plotter.NewLine(points)
 	if err != nil {
 		return fmt.Errorf("draw the loss curve: %w", err)
@@ -90,5 +111,8 @@ func (m *metrics) plot() error {
 	line.Color = color.RGBA{R: 0x1f, G: 0x77, B: 0xb4, A: 0xff}
 	line.Width = vg.Points(1.5)
 	curve.Add(plotter.NewGrid(), line)
+	if curve.Y.Min == curve.Y.Max { // which the plot would widen beyond zero
+		curve.Y.Min, curve.Y.Max = curve.Y.Min/2, curve.Y.Max*2
+	}
 	return curve.Save(16*vg.Centimeter, 10*vg.Centimeter, filepath.Join(m.dir, "loss.png"))
 }
