@@ -26,6 +26,10 @@ type Config struct {
 	State          actions.Space                        `json:"state_space"`
 	Action         actions.Space                        `json:"action_space"`
 
+	// RelativeTo names, for each action dimension, the state dimension whose newest value
+	// the network's actions count from. Empty where they are absolute.
+	RelativeTo []string `json:"relative_to,omitempty"`
+
 	EulerSteps  int               `json:"num_steps,omitempty"`   // flow
 	Temperature float32           `json:"temperature,omitempty"` // tokens
 	Network     head.Architecture `json:"network"`
@@ -102,6 +106,14 @@ func (c *Config) validate() error {
 	action, ok := c.OutputFeatures["action"]
 	if !ok || len(action.Shape) != 1 || action.Shape[0] != len(c.Action) {
 		return fmt.Errorf("output_features: action has shape %v, but action_space names %d dimensions", action.Shape, len(c.Action))
+	}
+	if len(c.RelativeTo) != 0 && len(c.RelativeTo) != len(c.Action) {
+		return fmt.Errorf("relative_to names %d dimensions for %d of the action", len(c.RelativeTo), len(c.Action))
+	}
+	for _, name := range c.RelativeTo {
+		if c.State.Index(name) < 0 {
+			return fmt.Errorf("relative_to: state_space has no dimension %q", name)
+		}
 	}
 	n := c.Network
 	if n.ObservationDim != c.ObservationSteps*width || n.Horizon != c.Horizon || n.ActionDim != len(c.Action) {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"time"
 
 	"govla/actions"
@@ -22,6 +23,7 @@ type Policy struct {
 	model  *head.Model
 	inputs []input
 	output *actions.Normalizer
+	anchor []int // for each action dimension, the state's that it counts from; empty if absolute
 }
 
 // input is one feature's part of the state vector.
@@ -91,6 +93,9 @@ func load(dir fs.FS, o Options) (*Policy, error) {
 	action := c.OutputFeatures["action"]
 	if p.output, err = actions.NewNormalizer("action", c.Normalization[action.Type], stats["action"], action.Shape[0]); err != nil {
 		return nil, fmt.Errorf("%s: %w", postprocessorFile, err)
+	}
+	for _, name := range c.RelativeTo {
+		p.anchor = append(p.anchor, c.State.Index(name))
 	}
 	h, err := newHead(c, o)
 	if err != nil {
@@ -165,24 +170,35 @@ func (p *Policy) Predict(ctx context.Context, in actions.Input) (actions.Chunk, 
 		Values:     values,
 		ModelCalls: calls,
 	}
+	newest := in.Window[len(in.Window)-1].State
 	for i := range chunk.Horizon() {
-		p.output.Unnormalize(chunk.At(i), chunk.At(i))
+		action := chunk.At(i)
+		p.output.Unnormalize(action, action)
+		for j, at := range p.anchor {
+			action[j] += newest[at]
+		}
 	}
 	return chunk, nil
 }
 
 // Quantize returns the action nearest to action, in its units, that a tokens policy can
-// take, and nil for a policy whose actions are continuous.
-func (p *Policy) Quantize(action []float32) []float32 {
+// take in the given state, and nil for a policy whose actions are continuous.
+func (p *Policy) Quantize(state, action []float32) []float32 {
 	tokens, ok := p.model.Head.(*head.Tokens)
 	if !ok {
 		return nil
 	}
-	out := make([]float32, len(action))
-	p.output.Normalize(out, action)
-	for i, v := range out {
-		out[i] = tokens.Bins.Decode(tokens.Bins.Encode(v))
+	out := slices.Clone(action)
+	for j, at := range p.anchor {
+		out[j] -= state[at]
+	}
+	p.output.Normalize(out, out)
+	for j, v := range out {
+		out[j] = tokens.Bins.Decode(tokens.Bins.Encode(v))
 	}
 	p.output.Unnormalize(out, out)
+	for j, at := range p.anchor {
+		out[j] += state[at]
+	}
 	return out
 }

@@ -26,6 +26,9 @@ type Environment struct {
 	// dimensions that follow them; it is what a plot of an episode shows.
 	Path Path
 
+	// RelativeTo names, for each action dimension, the state dimension that it moves.
+	RelativeTo []string
+
 	// Mirror turns a recorded row into its mirror image, another valid one, in place; nil
 	// where the world has no such symmetry.
 	Mirror func(state, action []float32)
@@ -60,7 +63,8 @@ func Lookup(name string) (Environment, error) {
 				}
 			}
 		},
-		Path:   Path{Commanded: [2]int{0, 1}, Achieved: [2]int{0, 1}},
-		Mirror: pusht.MirrorExample,
+		Path:       Path{Commanded: [2]int{0, 1}, Achieved: [2]int{0, 1}},
+		RelativeTo: []string{"agent_x", "agent_y"},
+		Mirror:     pusht.MirrorExample,
 	}, nil
 }

@@ -8,13 +8,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"govla/policy/train"
-	"govla/sim/pusht"
+	"govla/sim"
 )
 
 func trainCommand() *cobra.Command {
 	var (
 		headType, env string
 		mirror        bool
+		relative      bool
 		set           train.Options
 	)
 	cmd := &cobra.Command{
@@ -36,6 +37,7 @@ an interruption, with --resume.`,
 	f.StringVar(&headType, "head", "flow", "action head: flow or tokens")
 	f.StringVar(&env, "env", "", "environment whose names and limits the policy gets: pusht (default: the dataset's names)")
 	f.BoolVar(&mirror, "mirror", false, "also train on the mirror image of every row (--env pusht)")
+	f.BoolVar(&relative, "relative", false, "learn actions relative to the state that they move (--env pusht)")
 	f.StringVar((*string)(&set.Precision), "precision", string(train.FastestPrecision()), "of the matrix products: f32, or bf16 where the machine has AMX")
 	f.IntVar(&set.Steps, "steps", 0, "optimiser steps (default depends on the head)")
 	f.IntVar(&set.Batch, "batch", 0, "examples a step (default depends on the head)")
@@ -45,7 +47,6 @@ an interruption, with --resume.`,
 	f.Uint64Var(&set.Seed, "seed", 1, "seed of the initial weights and the batches")
 	f.IntVar(&set.Network.HeadWidth, "width", 0, "width of the head (default depends on the head)")
 	f.IntVar(&set.Network.HeadBlocks, "blocks", 0, "blocks of the head (default depends on the head)")
-	f.IntVar(&set.Network.ObservationFrequencies, "frequencies", 0, "octaves in which the encoder sees observations (default depends on the head)")
 	f.IntVar(&set.ExecuteSteps, "execute", 0, "actions of a chunk to play before the next one is due (default 8)")
 	f.BoolVar(&set.Resume, "resume", false, "go on from the last checkpoint in --out")
 	for _, name := range []string{"data", "out"} {
@@ -65,26 +66,27 @@ an interruption, with --resume.`,
 			"weight-decay": func() { o.WeightDecay = set.WeightDecay },
 			"width":        func() { o.Network.HeadWidth = set.Network.HeadWidth },
 			"blocks":       func() { o.Network.HeadBlocks = set.Network.HeadBlocks },
-			"frequencies":  func() { o.Network.ObservationFrequencies = set.Network.ObservationFrequencies },
 			"execute":      func() { o.ExecuteSteps = set.ExecuteSteps },
 		} {
 			if cmd.Flags().Changed(name) {
 				apply()
 			}
 		}
-		switch env {
-		case "pusht":
-			spec := pusht.New(pusht.Config{}).Spec()
-			o.State, o.Action = spec.State, spec.Action
-			if mirror {
-				o.Augment = pusht.MirrorExample
+		if env != "" {
+			world, err := sim.Lookup(env)
+			if err != nil {
+				return err
 			}
-		case "":
-			if mirror {
-				return fmt.Errorf("--mirror needs --env pusht, whose symmetry it uses")
+			o.State, o.Action = world.Spec.State, world.Spec.Action
+			if relative {
+				o.RelativeTo = world.RelativeTo
 			}
-		default:
-			return fmt.Errorf("environment %q is not known; choose pusht", env)
+			if mirror {
+				o.Augment = world.Mirror
+			}
+		}
+		if (mirror && o.Augment == nil) || (relative && o.RelativeTo == nil) {
+			return fmt.Errorf("--mirror and --relative need an --env that knows how: pusht")
 		}
 		o.OnProgress = progressPrinter(cmd.ErrOrStderr())
 		return train.Run(cmd.Context(), o)

@@ -64,9 +64,7 @@ func (m *Model) Sample(ctx context.Context, observation []float32, rng *rand.Ran
 	s := m.sessions.Get().(*Session)
 	defer m.sessions.Put(s)
 	s.Reset()
-	features := s.arena.matrix(1, m.Architecture.FeatureDim())
-	m.Architecture.ObservationFeatures(features.Data, observation)
-	condition := Encode[compute.Matrix](s, m.Architecture, features)
+	condition := Encode[compute.Matrix](s, m.Architecture, compute.Dense(1, len(observation), observation))
 	out, calls, err := m.Head.Sample(ctx, s, condition, rng)
 	if err != nil {
 		return nil, calls, err
@@ -88,9 +86,6 @@ func (a Architecture) validate() error {
 	}
 	if a.TimeFrequencies < 0 || a.TimeFrequencies > 1024 || a.Bins < 0 || a.Bins > 1<<16 {
 		return fmt.Errorf("network: time_frequencies %d and bins %d, want 0 to 1024 and 0 to 65536", a.TimeFrequencies, a.Bins)
-	}
-	if a.ObservationFrequencies < 0 || a.ObservationFrequencies > 16 {
-		return fmt.Errorf("network: observation_frequencies is %d, want 0 to 16", a.ObservationFrequencies)
 	}
 	if a.EncoderBlocks < 0 || a.HeadBlocks < 0 || a.EncoderBlocks > 256 || a.HeadBlocks > 256 {
 		return fmt.Errorf("network: encoder_blocks %d and head_blocks %d, want 0 to 256", a.EncoderBlocks, a.HeadBlocks)

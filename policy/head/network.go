@@ -1,9 +1,6 @@
 package head
 
-import (
-	"math"
-	"strconv"
-)
+import "strconv"
 
 // Net is the set of operations that the networks of this package are written in, once,
 // for training and for inference: Graph in policy/train builds a Gorgonia graph from them,
@@ -51,38 +48,15 @@ type Architecture struct {
 	HeadWidth     int `json:"head_width"`
 	HeadBlocks    int `json:"head_blocks"`
 
-	// ObservationFrequencies is the number of octaves in which an observation is shown to
-	// the encoder, besides as it is.
-	ObservationFrequencies int `json:"observation_frequencies,omitempty"`
-
 	TimeFrequencies int `json:"time_frequencies,omitempty"` // flow
 	Bins            int `json:"bins,omitempty"`             // tokens: size of the vocabulary
 	AttentionHeads  int `json:"attention_heads,omitempty"`  // tokens
 }
 
-// FeatureDim is the number of features that the encoder sees of an observation window.
-func (a Architecture) FeatureDim() int {
-	return a.ObservationDim * (1 + 2*a.ObservationFrequencies)
-}
-
-// ObservationFeatures fills features, of length FeatureDim, with the observation and the
-// sines and cosines of its multiples by π, 2π, 4π, ... Without them a network sees the
-// last pixels of a distance as next to nothing (Tancik et al., arXiv 2006.10739).
-func (a Architecture) ObservationFeatures(features, observation []float32) {
-	n := copy(features, observation)
-	for k := range a.ObservationFrequencies {
-		for _, x := range observation {
-			sin, cos := math.Sincos(float64(x) * math.Pi * float64(int(1)<<k))
-			features[n], features[n+1] = float32(sin), float32(cos)
-			n += 2
-		}
-	}
-}
-
-// Encode is the observation encoder that every head shares: the features of a window of
-// normalised states, shape [n, FeatureDim], to the condition, shape [n, EncoderWidth].
-func Encode[T any](net Net[T], a Architecture, features T) T {
-	h := net.Linear("encoder.in", features, a.EncoderWidth, None)
+// Encode is the observation encoder that every head shares: the window of normalised
+// states, shape [n, ObservationDim], to the condition, shape [n, EncoderWidth].
+func Encode[T any](net Net[T], a Architecture, observations T) T {
+	h := net.Linear("encoder.in", observations, a.EncoderWidth, None)
 	for i := range a.EncoderBlocks {
 		h = residualBlock(net, layer("encoder.blocks", i), h, a.EncoderWidth)
 	}

@@ -85,6 +85,6 @@ func (t *trainer) restore(dir string) error {
 // fingerprint names the options that must not change between a run and its resumption.
 func (t *trainer) fingerprint() string {
 	o := t.options
-	return fmt.Sprintf("head=%s precision=%s seed=%d steps=%d batch=%d lr=%v warmup=%d decay=%v clip=%v ema=%v rows=%d data=%x network=%+v",
-		o.Head, o.Precision, o.Seed, o.Steps, o.Batch, o.LearningRate, o.WarmUp, o.WeightDecay, o.ClipNorm, o.EMA, t.examples.state.Rows, t.examples.digest, o.Network)
+	return fmt.Sprintf("head=%s precision=%s seed=%d steps=%d batch=%d lr=%v warmup=%d decay=%v clip=%v ema=%v relative=%v rows=%d data=%x network=%+v",
+		o.Head, o.Precision, o.Seed, o.Steps, o.Batch, o.LearningRate, o.WarmUp, o.WeightDecay, o.ClipNorm, o.EMA, o.RelativeTo, t.examples.state.Rows, t.examples.digest, o.Network)
 }

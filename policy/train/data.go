@@ -14,16 +14,21 @@ import (
 	"govla/internal/compute"
 )
 
-// examples is the training set in memory: normalised rows, and the windows over them.
+// examples is the training set in memory: its rows, and the windows over them. The
+// augmented copy of the rows follows the recorded ones.
 type examples struct {
-	state, action compute.Matrix // [rows, dim]; the augmented copy follows the recorded rows
-	recorded      int            // rows that were recorded
-	windows       *recording.Windows
-	features      []feature // inputs, in the order of the state's columns
-	actionStats   actions.Stats
-	actionNames   []string
-	fps           float64
-	digest        uint64 // of the rows before they were normalised
+	state       compute.Matrix // [rows, dim], normalised
+	action      compute.Matrix // [rows, dim], as recorded
+	anchor      compute.Matrix // [rows, dim]: what a chunk's actions count from; zeros where they are absolute
+	norm        *actions.Normalizer
+	recorded    int // rows that were recorded
+	windows     *recording.Windows
+	features    []feature     // inputs, in the order of the state's columns
+	actionStats actions.Stats // of what norm takes
+	actionRange actions.Stats // of the actions as recorded
+	actionNames []string
+	fps         float64
+	digest      uint64 // of the rows before they were normalised
 }
 
 type feature struct {
@@ -59,8 +64,8 @@ func stateFeatures(info *recording.Info) []feature {
 	return found
 }
 
-// load reads the recording, augments it, and normalises every feature to [-1, 1] by its
-// own minimum and maximum over the training set.
+// load reads the recording, augments it, and normalises every feature by its own
+// statistics over the training set.
 func load(ctx context.Context, o *Options) (*examples, error) {
 	dataset, err := recording.Open(o.Data)
 	if err != nil {
@@ -113,6 +118,9 @@ func load(ctx context.Context, o *Options) (*examples, error) {
 		}
 	}
 	e.digest = digest(e.state, e.action)
+	if err := e.anchorActions(o); err != nil {
+		return nil, err
+	}
 	column := 0
 	for i, f := range e.features {
 		if e.features[i].stats, err = normalise(f.name, e.state.Columns(column, column+f.width)); err != nil {
@@ -120,8 +128,71 @@ func load(ctx context.Context, o *Options) (*examples, error) {
 		}
 		column += f.width
 	}
-	e.actionStats, err = normalise("action", e.action)
-	return e, err
+	return e, nil
+}
+
+// anchorActions finds what chunks count from, and the statistics of their values.
+func (e *examples) anchorActions(o *Options) (err error) {
+	e.anchor = compute.NewMatrix(e.action.Rows, e.action.Cols)
+	e.actionRange = statistics(e.action)
+	e.actionStats = e.actionRange
+	if o.RelativeTo != nil {
+		names := e.stateNames(o)
+		if len(o.RelativeTo) != e.action.Cols {
+			return fmt.Errorf("relative actions: %d state dimensions named for %d action dimensions", len(o.RelativeTo), e.action.Cols)
+		}
+		for j, name := range o.RelativeTo {
+			at := slices.Index(names, name)
+			if at < 0 {
+				return fmt.Errorf("relative actions: the state has no dimension %q; it has %v", name, names)
+			}
+			for i := range e.action.Rows {
+				e.anchor.Row(i)[j] = e.state.Row(i)[at]
+			}
+		}
+		e.actionStats = e.relativeStatistics(o)
+	}
+	e.norm, err = actions.NewNormalizer("action", o.actionNormalization(), e.actionStats, e.action.Cols)
+	return err
+}
+
+// stateNames names the columns of the state.
+func (e *examples) stateNames(o *Options) []string {
+	if o.State != nil {
+		return o.State.Names()
+	}
+	var names []string
+	for _, f := range e.features {
+		for i := range f.width {
+			names = append(names, dimensionName(f.name, f.names, f.width, i))
+		}
+	}
+	return names
+}
+
+// relativeStatistics are over all actions of all chunks, less their anchors.
+func (e *examples) relativeStatistics(o *Options) actions.Stats {
+	all := compute.NewMatrix(e.action.Rows*o.Horizon, e.action.Cols)
+	var w recording.Window
+	for i := range e.action.Rows {
+		e.actionsAt(i, &w, all.Data[i*o.Horizon*e.action.Cols:])
+	}
+	return statistics(all)
+}
+
+// actionsAt writes the chunk of example i, in recorded units and less its anchor.
+func (e *examples) actionsAt(i int, w *recording.Window, chunk []float32) {
+	offset := 0
+	if i >= e.recorded {
+		offset = e.recorded
+	}
+	e.windows.At(i-offset, w)
+	anchor := e.anchor.Row(i)
+	for k, row := range w.Actions {
+		for j, v := range e.action.Row(offset + row) {
+			chunk[k*e.action.Cols+j] = v - anchor[j]
+		}
+	}
 }
 
 // normalise scales m's columns to [-1, 1] in place and returns the statistics it used.
@@ -176,17 +247,19 @@ func digest(columns ...compute.Matrix) uint64 {
 	return h.Sum64()
 }
 
-// at writes example i of [0, state.Rows) into observation [steps·dim] and chunk [horizon·dim].
+// at writes example i of [0, state.Rows) into observation [steps·dim] and chunk
+// [horizon·dim], both normalised.
 func (e *examples) at(i int, w *recording.Window, observation, chunk []float32) {
+	e.actionsAt(i, w, chunk)
+	for k := range w.Actions {
+		action := chunk[k*e.action.Cols:][:e.action.Cols]
+		e.norm.Normalize(action, action)
+	}
 	offset := 0
 	if i >= e.recorded {
 		offset = e.recorded
 	}
-	e.windows.At(i-offset, w)
 	for _, row := range w.Observations {
 		observation = observation[copy(observation, e.state.Row(offset+row)):]
-	}
-	for _, row := range w.Actions {
-		chunk = chunk[copy(chunk, e.action.Row(offset+row)):]
 	}
 }

@@ -38,6 +38,11 @@ type Options struct {
 	// Robot names the vectors' dimensions; where it is empty the dataset's names serve.
 	State, Action actions.Space
 
+	// RelativeTo names, for each action dimension, the state dimension that it moves. The
+	// policy then learns actions less that part of the newest observation, which vary
+	// less than places do. Empty for absolute actions.
+	RelativeTo []string
+
 	// Augment, where it is not nil, turns a row into another valid one in place (a mirror
 	// image, say); the training set then holds both.
 	Augment func(state, action []float32)
@@ -94,6 +99,20 @@ func Default(headType string) (Options, error) {
 		return o, fmt.Errorf("head %q is not known; choose flow or tokens", headType)
 	}
 	return o, nil
+}
+
+// actionNormalization scales absolute actions to [-1, 1] by their extremes. Relative ones
+// have rare extremes: a flow head gets unit variance, so that noise and actions are alike,
+// and a tokens head the range that 98 % of them are in, as OpenVLA has.
+func (o *Options) actionNormalization() actions.NormalizationMode {
+	switch {
+	case o.RelativeTo == nil:
+		return actions.MinMax
+	case o.Head == "tokens":
+		return actions.Quantiles
+	default:
+		return actions.MeanStd
+	}
 }
 
 func (o *Options) validate() error {

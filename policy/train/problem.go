@@ -19,7 +19,7 @@ type problem struct {
 
 func newProblem(headType string, a head.Architecture, batch int, precision Precision, rng *rand.Rand) (*problem, error) {
 	g := NewGraph(batch, precision, rng)
-	observations, observed := g.Input("observations", batch, a.FeatureDim())
+	observations, observed := g.Input("observations", batch, a.ObservationDim)
 	condition := head.Encode[*gorgonia.Node](g, a, observations)
 	var loss *gorgonia.Node
 	p := &problem{}
@@ -49,12 +49,11 @@ func flowProblem(g *Graph, a head.Architecture, condition *gorgonia.Node, observ
 	target, targetValues := g.Input("velocity", g.Batch, size)
 	loss := g.MeanSquaredError(head.Velocity[*gorgonia.Node](g, a, path, time, condition), target)
 
-	observation, chunk := make([]float32, a.ObservationDim), make([]float32, size)
+	chunk := make([]float32, size)
 	var w recording.Window
 	return loss, func(e *examples, rng *rand.Rand) {
 		for i := range g.Batch {
-			e.at(rng.IntN(e.state.Rows), &w, observation, chunk)
-			a.ObservationFeatures(observed.Row(i), observation)
+			e.at(rng.IntN(e.state.Rows), &w, observed.Row(i), chunk)
 			t := rng.Float32()
 			head.TimeFeatures(timeValues.Row(i), t)
 			x, v := pathValues.Row(i), targetValues.Row(i)
@@ -70,12 +69,11 @@ func flowProblem(g *Graph, a head.Architecture, condition *gorgonia.Node, observ
 // tokensProblem is next-token prediction with the recorded chunk's tokens as context.
 func tokensProblem(g *Graph, a head.Architecture, condition *gorgonia.Node, observed compute.Matrix, h *head.Tokens) (*gorgonia.Node, func(*examples, *rand.Rand)) {
 	loss := g.CrossEntropy(head.TokenLogits[*gorgonia.Node](g, a, condition))
-	observation, chunk := make([]float32, a.ObservationDim), make([]float32, a.Horizon*a.ActionDim)
+	chunk := make([]float32, a.Horizon*a.ActionDim)
 	var w recording.Window
 	return loss, func(e *examples, rng *rand.Rand) {
 		for i := range g.Batch {
-			e.at(rng.IntN(e.state.Rows), &w, observation, chunk)
-			a.ObservationFeatures(observed.Row(i), observation)
+			e.at(rng.IntN(e.state.Rows), &w, observed.Row(i), chunk)
 			for j, v := range chunk {
 				g.Tokens[i*len(chunk)+j] = h.Bins.Encode(v)
 			}

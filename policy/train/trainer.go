@@ -205,12 +205,13 @@ func (t *trainer) config() policy.Config {
 	c := policy.Config{
 		Type: o.Head, ObservationSteps: o.ObservationSteps, Horizon: o.Horizon, ExecuteSteps: o.ExecuteSteps, Rate: e.fps,
 		Normalization: map[string]actions.NormalizationMode{
-			"STATE": actions.MinMax, "ENV": actions.MinMax, "ACTION": actions.MinMax,
+			"STATE": actions.MinMax, "ENV": actions.MinMax, "ACTION": o.actionNormalization(),
 		},
 		InputFeatures:  map[string]policy.Feature{},
 		OutputFeatures: map[string]policy.Feature{"action": {Type: "ACTION", Shape: []int{e.action.Cols}}},
 		State:          o.State,
 		Action:         o.Action,
+		RelativeTo:     o.RelativeTo,
 		Network:        o.Network,
 	}
 	for _, f := range e.features {
@@ -227,7 +228,7 @@ func (t *trainer) config() policy.Config {
 		}
 	}
 	if c.Action == nil {
-		c.Action = spaceFromData("action", e.actionNames, e.actionStats)
+		c.Action = spaceFromData("action", e.actionNames, e.actionRange)
 	}
 	return c
 }
@@ -254,14 +255,17 @@ func (t *trainer) checkSpaces() error {
 func spaceFromData(feature string, names []string, s actions.Stats) actions.Space {
 	space := make(actions.Space, len(s.Min))
 	for i := range space {
-		name := fmt.Sprintf("%s_%d", feature, i)
-		if len(names) == len(space) {
-			name = names[i]
-		}
-		space[i] = actions.Dimension{Name: name, Min: s.Min[i], Max: s.Max[i]}
+		space[i] = actions.Dimension{Name: dimensionName(feature, names, len(space), i), Min: s.Min[i], Max: s.Max[i]}
 		if space[i].Min == space[i].Max {
 			space[i].Max = math.Nextafter32(space[i].Max, math.MaxFloat32)
 		}
 	}
 	return space
+}
+
+func dimensionName(feature string, names []string, width, i int) string {
+	if len(names) == width {
+		return names[i]
+	}
+	return fmt.Sprintf("%s_%d", feature, i)
 }

@@ -18,8 +18,9 @@ import (
 
 // Quantizer is a policy whose actions come from a finite set.
 type Quantizer interface {
-	// Quantize returns the action of the set that the policy would take for action.
-	Quantize(action []float32) []float32
+	// Quantize returns the action nearest to action that the policy can take in state, or
+	// nil if its actions are continuous after all.
+	Quantize(state, action []float32) []float32
 }
 
 // Comparison holds policies side by side on the same seeds. It is what
@@ -78,7 +79,7 @@ func Compare(ctx context.Context, policies []actions.Policy, open func(context.C
 // quantizer returns p as a Quantizer if its actions are quantised.
 func quantizer(p actions.Policy) (Quantizer, bool) {
 	q, ok := p.(Quantizer)
-	if !ok || q.Quantize(make([]float32, len(p.Spec().Action))) == nil {
+	if !ok || q.Quantize(make([]float32, len(p.Spec().State)), make([]float32, len(p.Spec().Action))) == nil {
 		return nil, false
 	}
 	return q, true
@@ -91,8 +92,8 @@ func (c *Comparison) quantizationError(q Quantizer, policies []actions.Policy) *
 			continue
 		}
 		for _, e := range r.EpisodesDetail {
-			for _, a := range e.commands {
-				for j, v := range q.Quantize(a) {
+			for k, a := range e.commands {
+				for j, v := range q.Quantize(e.states[k], a) {
 					d := float64(v - a[j])
 					sum += d * d
 					n++
@@ -128,75 +129,92 @@ func number(b bool) float64 {
 	return 0
 }
 
-// WritePlot draws, as a PNG, each policy's success and mean best reward with their
-// intervals beside the distribution of the best reward over the episodes.
+// WritePlot draws, as a PNG, the policies' success and mean best reward with their
+// intervals beside the distribution of the best reward over the episodes. A policy has one
+// colour in both.
 func (c *Comparison) WritePlot(w io.Writer) error {
 	bars := plot.New()
-	bars.Title.Text = fmt.Sprintf("%s, %d episodes", c.Env, c.Episodes)
-	bars.Y.Min, bars.Y.Max = 0, 1.05
+	bars.Title.Text = fmt.Sprintf("%s, n = %d", c.Env, c.Episodes)
 	bars.Legend.Top, bars.Legend.Left = true, true
-	names := make([]string, len(c.Policies))
-	for k, score := range []struct {
-		name     string
-		value    func(*Report) float64
-		interval func(*Report) Interval
-	}{
-		{"success", func(r *Report) float64 { return r.SuccessRate }, func(r *Report) Interval { return r.SuccessCI95 }},
-		{"mean best reward", func(r *Report) float64 { return r.MeanMaxReward }, func(r *Report) Interval { return r.MeanMaxRewardCI95 }},
-	} {
-		colour := []color.Color{blue, orange}[k]
-		values := make(plotter.Values, len(c.Policies))
-		var marks errorMarks
-		for i, r := range c.Policies {
-			names[i] = r.Policy
-			values[i] = score.value(r)
-			ci := score.interval(r)
-			marks.XYs = append(marks.XYs, plotter.XY{X: float64(i) + (float64(k)-0.5)*barShare, Y: values[i]})
-			marks.YErrors = append(marks.YErrors, struct{ Low, High float64 }{values[i] - ci[0], ci[1] - values[i]})
-		}
-		for i, v := range values {
-			left := float64(i) + (float64(k)-0.5)*barShare - 0.45*barShare
-			right := left + 0.9*barShare
-			box, err := plotter.NewPolygon(plotter.XYs{{X: left, Y: 0}, {X: left, Y: v}, {X: right, Y: v}, {X: right, Y: 0}})
+	bars.Legend.Padding = legendPadding
+	spread := plot.New()
+	spread.Title.Text = "episodes by best reward"
+	spread.X.Label.Text = "best reward"
+	spread.Y.Label.Text = "share of episodes at or below"
+	spread.Add(plotter.NewGrid())
+
+	barWidth := barShare / float64(len(c.Policies))
+	var marks errorMarks
+	for i, r := range c.Policies {
+		colour := lineColours[i%len(lineColours)]
+		for k, score := range []struct {
+			value float64
+			ci    Interval
+		}{{r.SuccessRate, r.SuccessCI95}, {r.MeanMaxReward, r.MeanMaxRewardCI95}} {
+			middle := float64(k) + (float64(i)-float64(len(c.Policies)-1)/2)*barWidth
+			left, right := middle-0.45*barWidth, middle+0.45*barWidth
+			box, err := plotter.NewPolygon(plotter.XYs{{X: left, Y: 0}, {X: left, Y: score.value}, {X: right, Y: score.value}, {X: right, Y: 0}})
 			if err != nil {
 				return fmt.Errorf("draw comparison: %w", err)
 			}
 			box.Color, box.LineStyle.Width = colour, 0
 			bars.Add(box)
-			if i == 0 {
-				bars.Legend.Add(score.name, box)
+			if k == 0 {
+				bars.Legend.Add(ending(r.Policy), box)
 			}
+			marks.XYs = append(marks.XYs, plotter.XY{X: middle, Y: score.value})
+			marks.YErrors = append(marks.YErrors, struct{ Low, High float64 }{score.value - score.ci[0], score.ci[1] - score.value})
 		}
-		whiskers, err := plotter.NewYErrorBars(marks)
-		if err != nil {
-			return fmt.Errorf("draw comparison: %w", err)
-		}
-		bars.Add(whiskers)
-	}
-	bars.NominalX(names...)
-	bars.X.Min, bars.X.Max = -0.6, float64(len(names))-0.4
-
-	spread := plot.New()
-	spread.Title.Text = "episodes by best reward"
-	spread.X.Label.Text = "best reward"
-	spread.Y.Label.Text = "share of episodes below"
-	spread.Legend.Top, spread.Legend.Left = true, true
-	spread.X.Min, spread.X.Max, spread.Y.Min, spread.Y.Max = 0, 1, 0, 1
-	spread.Add(plotter.NewGrid())
-	for i, r := range c.Policies {
 		line, err := plotter.NewLine(cumulative(r))
 		if err != nil {
 			return fmt.Errorf("draw comparison: %w", err)
 		}
-		line.Color, line.Width = lineColours[i%len(lineColours)], vg.Points(1.5)
+		line.Color, line.Width = colour, vg.Points(1.5)
 		spread.Add(line)
-		spread.Legend.Add(r.Policy, line)
 	}
+	whiskers, err := plotter.NewYErrorBars(marks)
+	if err != nil {
+		return fmt.Errorf("draw comparison: %w", err)
+	}
+	bars.Add(whiskers)
+	bars.NominalX("success", "mean best reward")
+	bars.X.Min, bars.X.Max = -0.6, 1.6
+	// Above 1, where no bar reaches, is the legend's place.
+	bars.Y.Min, bars.Y.Max = 0, 1.03+0.045*float64(len(c.Policies))
+	bars.Y.Tick.Marker = shares{}
+	spread.X.Min, spread.X.Max, spread.Y.Min, spread.Y.Max = -0.01, 1.01, -0.01, 1.01 // whole lines at the edges
+	spread.X.Tick.Marker, spread.Y.Tick.Marker = shares{}, shares{}
 	return writeSideBySide(w, 14*vg.Centimeter, bars, spread)
 }
 
-// barShare is the part of a category's width that one bar takes.
-const barShare = 0.4
+// shares marks an axis from 0 to 1.
+type shares struct{}
+
+func (shares) Ticks(_, _ float64) []plot.Tick {
+	var ticks []plot.Tick
+	for i := range 11 {
+		tick := plot.Tick{Value: float64(i) / 10}
+		if i%2 == 0 {
+			tick.Label = fmt.Sprintf("%.1f", tick.Value)
+		}
+		ticks = append(ticks, tick)
+	}
+	return ticks
+}
+
+// ending shortens a long name, a folder's most likely, from the left.
+func ending(name string) string {
+	const most = 48
+	if letters := []rune(name); len(letters) > most {
+		return "…" + string(letters[len(letters)-most+1:])
+	}
+	return name
+}
+
+const (
+	barShare      = 0.8 // part of a category's width that its bars take together
+	legendPadding = 3   // points between two entries
+)
 
 type errorMarks struct {
 	plotter.XYs

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -66,6 +67,7 @@ type Episode struct {
 	latencies []time.Duration
 	jitter    []time.Duration
 	commands  [][]float32
+	states    [][]float32 // in which they were given
 }
 
 // Run plays the episodes on simulators that open returns, one for each goroutine; each is
@@ -74,6 +76,9 @@ type Episode struct {
 func Run(ctx context.Context, p actions.Policy, open func(context.Context) (robot.Simulator, error), o Options) (*Report, error) {
 	if o.Episodes < 1 {
 		return nil, fmt.Errorf("evaluate %s: %d episodes, want at least 1", p.Spec().Name, o.Episodes)
+	}
+	if o.Parallel < 0 {
+		return nil, fmt.Errorf("evaluate %s: %d episodes at a time, want at least 1", p.Spec().Name, o.Parallel)
 	}
 	workers := o.Parallel
 	if workers == 0 {
@@ -146,8 +151,9 @@ func play(ctx context.Context, p actions.Policy, simulator robot.Simulator, o Op
 	loop := robot.Loop{
 		Robot: simulator, Policy: p, Rate: o.Rate, Execute: o.Execute, Merge: o.Merge,
 		OnTick: func(t *robot.Tick) {
-			if t.Action != nil {
-				e.commands = append(e.commands, append([]float32(nil), t.Action...))
+			if t.Action != nil && t.Observation != nil {
+				e.commands = append(e.commands, slices.Clone(t.Action))
+				e.states = append(e.states, slices.Clone(t.Observation.State))
 			}
 			if o.OnTick != nil {
 				o.OnTick(i, t)

@@ -71,16 +71,20 @@ func (t *Trace) WriteGIF(w io.Writer, env sim.Environment, size int) error {
 			}
 			paletted.Pix[p] = at
 		}
-		until := time.Duration(float64(time.Second) / env.Spec.Rate)
+		end := t.Times[i] + time.Duration(float64(time.Second)/env.Spec.Rate) + time.Second // a moment to look at how it ended
 		if i+1 < len(t.Times) {
-			until = t.Times[i+1] - t.Times[i]
-		} else {
-			until += time.Second // a moment to look at how it ended
+			end = t.Times[i+1]
 		}
 		animation.Image = append(animation.Image, paletted)
-		animation.Delay = append(animation.Delay, max(2, int(until/(10*time.Millisecond))))
+		animation.Delay = append(animation.Delay, max(2, hundredths(end)-hundredths(t.Times[i])))
 	}
 	return gif.EncodeAll(w, &animation)
+}
+
+// hundredths is the unit of a GIF's delays. What it cannot express of one frame, the next
+// one makes up for.
+func hundredths(d time.Duration) int {
+	return int(d.Round(10*time.Millisecond) / (10 * time.Millisecond))
 }
 
 // commonColours returns the up to 256 most frequent colours of the frames.
@@ -133,7 +137,8 @@ func (t *Trace) WritePlot(w io.Writer, env sim.Environment, title string) error 
 	paths.X.Label.Text = x.Name + ", " + x.Unit
 	paths.Y.Label.Text = y.Name + ", " + y.Unit
 	paths.Y.Tick.Marker = negated{}
-	paths.Legend.Top = true
+	paths.Legend.Top, paths.Legend.Padding = true, legendPadding
+	paths.X.Tick.Marker = upright{}
 	paths.Add(plotter.NewGrid())
 	for _, l := range []struct {
 		name   string
@@ -148,8 +153,9 @@ func (t *Trace) WritePlot(w io.Writer, env sim.Environment, title string) error 
 		paths.Add(line)
 		paths.Legend.Add(l.name, line)
 	}
-	paths.X.Min, paths.X.Max = float64(x.Min), float64(x.Max)
-	paths.Y.Min, paths.Y.Max = -float64(y.Max), -float64(y.Min)
+	// Above the plane is the legend's place; as much beside it keeps the scales alike.
+	paths.X.Min, paths.X.Max = float64(x.Min), float64(x.Max)+0.1*float64(x.Max-x.Min)
+	paths.Y.Min, paths.Y.Max = -float64(y.Max), -float64(y.Min)+0.1*float64(y.Max-y.Min)
 
 	rewards := plot.New()
 	rewards.Title.Text = "reward"
@@ -164,14 +170,21 @@ func (t *Trace) WritePlot(w io.Writer, env sim.Environment, title string) error 
 	return writeSideBySide(w, 14*vg.Centimeter, paths, rewards)
 }
 
-// negated labels an axis whose values were negated to turn it round.
-type negated struct{}
+// upright labels an axis without trailing zeros, and negated one whose values were negated
+// to turn it round.
+type (
+	upright struct{}
+	negated struct{}
+)
 
-func (negated) Ticks(low, high float64) []plot.Tick {
+func (upright) Ticks(low, high float64) []plot.Tick { return scaledTicks(low, high, 1) }
+func (negated) Ticks(low, high float64) []plot.Tick { return scaledTicks(low, high, -1) }
+
+func scaledTicks(low, high, factor float64) []plot.Tick {
 	ticks := plot.DefaultTicks{}.Ticks(low, high)
 	for i := range ticks {
 		if ticks[i].Label != "" {
-			ticks[i].Label = fmt.Sprintf("%g", -ticks[i].Value+0) // +0 turns -0 into 0
+			ticks[i].Label = fmt.Sprintf("%.6g", factor*ticks[i].Value+0) // +0 turns -0 into 0
 		}
 	}
 	return ticks
