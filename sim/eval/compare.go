@@ -34,7 +34,8 @@ type Comparison struct {
 
 	// QuantizationError is the root mean square distance between actions that continuous
 	// policies commanded in these episodes and their nearest neighbours among a policy's
-	// actions, over all dimensions, in their unit; null for a policy that is continuous
+	// actions (for relative ones: those in the state at that tick), over all dimensions, in
+	// their unit; null for a policy that is continuous
 	// itself, or where no other is.
 	QuantizationError map[string]*float64 `json:"quantization_error"`
 }

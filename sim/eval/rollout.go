@@ -148,12 +148,16 @@ func play(ctx context.Context, p actions.Policy, simulator robot.Simulator, o Op
 	if e.InitialState, err = simulator.Reset(ctx, e.Seed); err != nil {
 		return e, fmt.Errorf("reset: %w", err)
 	}
+	var state []float32 // the newest
 	loop := robot.Loop{
 		Robot: simulator, Policy: p, Rate: o.Rate, Execute: o.Execute, Merge: o.Merge,
 		OnTick: func(t *robot.Tick) {
-			if t.Action != nil && t.Observation != nil {
+			if t.Observation != nil {
+				state = slices.Clone(t.Observation.State)
+			}
+			if t.Action != nil {
 				e.commands = append(e.commands, slices.Clone(t.Action))
-				e.states = append(e.states, slices.Clone(t.Observation.State))
+				e.states = append(e.states, state)
 			}
 			if o.OnTick != nil {
 				o.OnTick(i, t)
