@@ -117,6 +117,9 @@ func load(dir fs.FS, o Options) (*Policy, error) {
 
 func newHead(c *Config, o Options) (head.Head, error) {
 	if c.Type == "flow" {
+		if o.Temperature != nil {
+			return nil, fmt.Errorf("a flow policy has no temperature to set")
+		}
 		steps := c.EulerSteps
 		if o.EulerSteps != 0 {
 			steps = o.EulerSteps

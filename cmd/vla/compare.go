@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"govla/actions"
+	"govla/policy"
 	"govla/sim"
 	"govla/sim/eval"
 )
@@ -38,8 +39,19 @@ tokenising them costs.`,
 				return err
 			}
 			var policies []actions.Policy
+			policyFlags := flags.policyOptions(cmd)
 			for _, name := range names {
-				p, err := flags.load(cmd, name)
+				config, err := policy.ReadConfig(name)
+				if err != nil {
+					return err
+				}
+				mine := policyFlags // each policy takes the flags that concern its head
+				if config.Type != "flow" {
+					mine.EulerSteps = 0
+				} else {
+					mine.Temperature = nil
+				}
+				p, err := policy.Load(name, mine)
 				if err != nil {
 					return err
 				}

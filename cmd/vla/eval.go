@@ -41,19 +41,13 @@ func (f *rolloutFlags) add(cmd *cobra.Command, episodes int, rate float64) {
 	flags.BoolVar(&f.json, "json", false, "print one JSON object on stdout")
 }
 
-// load loads a policy with the flags that concern its head.
-func (f *rolloutFlags) load(cmd *cobra.Command, name string) (*policy.Policy, error) {
-	config, err := policy.ReadConfig(name)
-	if err != nil {
-		return nil, err
-	}
-	var o policy.Options
-	if config.Type == "flow" {
-		o.EulerSteps = f.steps
-	} else if cmd.Flags().Changed("temperature") {
+// policyOptions returns what the flags say about sampling.
+func (f *rolloutFlags) policyOptions(cmd *cobra.Command) policy.Options {
+	o := policy.Options{EulerSteps: f.steps}
+	if cmd.Flags().Changed("temperature") {
 		o.Temperature = &f.temperature
 	}
-	return policy.Load(name, o)
+	return o
 }
 
 func (f *rolloutFlags) options() eval.Options {
@@ -85,7 +79,7 @@ Episodes run in parallel over the cores; the result for a seed does not depend o
 			if err != nil {
 				return err
 			}
-			p, err := flags.load(cmd, name)
+			p, err := policy.Load(name, flags.policyOptions(cmd))
 			if err != nil {
 				return err
 			}

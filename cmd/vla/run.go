@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"govla/policy"
 	"govla/robot"
 	"govla/sim"
 	"govla/sim/eval"
@@ -44,7 +45,7 @@ reward) and run.json. Ctrl-C stops the robot before the program ends.`,
 			if err != nil {
 				return err
 			}
-			p, err := flags.load(cmd, name)
+			p, err := policy.Load(name, flags.policyOptions(cmd))
 			if err != nil {
 				return err
 			}

@@ -94,7 +94,7 @@ func Default(headType string) (Options, error) {
 		o.Network = head.Architecture{EncoderWidth: 512, EncoderBlocks: 1, HeadWidth: 512, HeadBlocks: 3, TimeFrequencies: 32}
 	case "tokens":
 		o.Network = head.Architecture{EncoderWidth: 256, EncoderBlocks: 2, HeadWidth: 128, HeadBlocks: 3, Bins: 256, AttentionHeads: 4}
-		o.Batch, o.Steps = 128, 16000
+		o.Batch, o.Steps = 128, 12000
 	default:
 		return o, fmt.Errorf("head %q is not known; choose flow or tokens", headType)
 	}

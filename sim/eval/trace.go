@@ -6,6 +6,7 @@ import (
 	"image/color"
 	"image/gif"
 	"io"
+	"iter"
 	"slices"
 	"time"
 
@@ -62,14 +63,15 @@ func (t *Trace) WriteGIF(w io.Writer, env sim.Environment, size int) error {
 	animation := gif.GIF{}
 	for i, frame := range frames {
 		paletted := image.NewPaletted(frame.Rect, colours)
-		for p := range paletted.Pix {
-			c := color.RGBA{frame.Pix[4*p], frame.Pix[4*p+1], frame.Pix[4*p+2], frame.Pix[4*p+3]}
+		for c, span := range spans(frame) {
 			at, ok := index[c]
 			if !ok {
 				at = uint8(colours.Index(c))
 				index[c] = at
 			}
-			paletted.Pix[p] = at
+			for p := span[0]; p < span[1]; p++ {
+				paletted.Pix[p] = at
+			}
 		}
 		end := t.Times[i] + time.Duration(float64(time.Second)/env.Spec.Rate) + time.Second // a moment to look at how it ended
 		if i+1 < len(t.Times) {
@@ -91,8 +93,8 @@ func hundredths(d time.Duration) int {
 func commonColours(frames []*image.RGBA) color.Palette {
 	count := map[color.RGBA]int{}
 	for _, f := range frames {
-		for p := 0; p < len(f.Pix); p += 4 {
-			count[color.RGBA{f.Pix[p], f.Pix[p+1], f.Pix[p+2], f.Pix[p+3]}]++
+		for c, span := range spans(f) {
+			count[c] += span[1] - span[0]
 		}
 	}
 	all := make([]color.RGBA, 0, len(count))
@@ -110,6 +112,25 @@ func commonColours(frames []*image.RGBA) color.Palette {
 		colours = append(colours, c)
 	}
 	return colours
+}
+
+// spans yields the colours of a frame in order, each with the pixels in a row, from span[0]
+// up to span[1], that have it: there are far fewer of them than pixels.
+func spans(frame *image.RGBA) iter.Seq2[color.RGBA, [2]int] {
+	return func(yield func(color.RGBA, [2]int) bool) {
+		pixels := len(frame.Pix) / 4
+		for p := 0; p < pixels; {
+			pixel := [4]byte(frame.Pix[4*p:])
+			end := p + 1
+			for end < pixels && [4]byte(frame.Pix[4*end:]) == pixel {
+				end++
+			}
+			if !yield(color.RGBA{R: pixel[0], G: pixel[1], B: pixel[2], A: pixel[3]}, [2]int{p, end}) {
+				return
+			}
+			p = end
+		}
+	}
 }
 
 var (
