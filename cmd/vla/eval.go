@@ -36,6 +36,7 @@ func (f *rolloutFlags) add(cmd *cobra.Command, episodes int, rate float64) {
 	flags.Float64Var(&f.rate, "rate", rate, "control steps a second; 0 runs in lockstep, as fast as it goes")
 	flags.IntVar(&f.steps, "steps", 0, "Euler steps of a flow policy (default: the policy's own)")
 	flags.Float32Var(&f.temperature, "temperature", 1, "sampling temperature of a tokens policy (default: the policy's own)")
+	flags.Lookup("temperature").DefValue = "0" // shown as no default
 	flags.IntVar(&f.execute, "execute", 0, "actions of a chunk to play before the next one is due (default: the policy's own)")
 	flags.StringVar(&f.merge, "merge", string(actions.Replace), "how overlapping chunks merge: replace, average or ensemble")
 	flags.BoolVar(&f.json, "json", false, "print one JSON object on stdout")

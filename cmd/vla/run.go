@@ -85,7 +85,7 @@ reward) and run.json. Ctrl-C stops the robot before the program ends.`,
 	}
 	flags.add(cmd, 1, 0)
 	cmd.Flags().Lookup("rate").Usage = "control steps a second; 0 runs in lockstep, as fast as it goes (default: the policy's own)"
-	cmd.Flags().Lookup("rate").DefValue = ""
+	cmd.Flags().Lookup("rate").DefValue = "0" // shown as no default
 	cmd.Flags().StringVar(&name, "policy", "pusht-flow", "name of an embedded policy, or folder of a checkpoint")
 	cmd.Flags().StringVar(&out, "out", "runs", "folder in which the run's own folder is made")
 	transport.add(cmd)
