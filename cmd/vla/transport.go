@@ -150,8 +150,8 @@ func (f *transportFlags) dialMAVLink(ctx context.Context, c *connection, env sim
 		case at := <-listening:
 			address = "udp:" + at[len("udpin:"):]
 		case err := <-ended:
-			ended <- err
-			return nil // Close returns it
+			ended <- nil // for the closer
+			return err
 		}
 	}
 	driver, err := mavlink.Dial(ctx, address, env.Spec, mavlink.Options{Encoding: encoding, Lockstep: lockstep, Key: key})
