@@ -105,7 +105,7 @@ func (t *trainer) loop(ctx context.Context) error {
 		}
 		loss, norm, err := t.advance()
 		if err != nil {
-			return fmt.Errorf("step %d: %w", t.step+1, err)
+			return fmt.Errorf("step %d: %w", t.step, err)
 		}
 		sum += loss
 		count++
