@@ -36,6 +36,21 @@ func BenchmarkStep(b *testing.B) {
 	}
 }
 
+// What people do: the recorded demonstrations, each from its seed.
+func BenchmarkReplay(b *testing.B) {
+	episodes := recordedEpisodes(b)
+	world, steps := &World{}, 0
+	for i := 0; b.Loop(); i++ {
+		seed := i % len(episodes)
+		world.Reset(InitialState(int64(seed)))
+		for _, f := range episodes[seed] {
+			world.Step(f.targetX, f.targetY)
+		}
+		steps += len(episodes[seed])
+	}
+	b.ReportMetric(float64(steps)/b.Elapsed().Seconds(), "steps/s")
+}
+
 func BenchmarkReset(b *testing.B) {
 	world := &World{}
 	b.ReportAllocs()
