@@ -50,20 +50,7 @@ const (
 // Gemm computes c = op(a)·op(b), or c += op(a)·op(b) where accumulate is set; op
 // transposes where its flag is set. c must not overlap a or b.
 func Gemm(transA, transB bool, a, b Matrix, accumulate bool, c Matrix) {
-	a.check("a")
-	b.check("b")
-	c.check("c")
-	m, k := a.Rows, a.Cols
-	if transA {
-		m, k = k, m
-	}
-	kb, n := b.Rows, b.Cols
-	if transB {
-		kb, n = n, kb
-	}
-	if k != kb || c.Rows != m || c.Cols != n {
-		panic(fmt.Sprintf("compute: gemm of [%d][%d] by [%d][%d] into [%d][%d]", m, k, kb, n, c.Rows, c.Cols))
-	}
+	m, n, k := productShape(transA, transB, a, b, c)
 	if m == 0 || n == 0 {
 		return
 	}
@@ -110,6 +97,26 @@ func Gemm(transA, transB bool, a, b Matrix, accumulate bool, c Matrix) {
 		lo, hi := part*rowBlocks/rowParts, (part+1)*rowBlocks/rowParts
 		gemmPanelRows(a, packedA, packedB[p*tileCols*k:], m, n, k, p, lo, hi, rowBlocks, accumulate, c)
 	})
+}
+
+// productShape returns the sizes of c = op(a)·op(b), shape [m][n] over a depth of k, or
+// panics where they do not fit.
+func productShape(transA, transB bool, a, b, c Matrix) (m, n, k int) {
+	a.check("a")
+	b.check("b")
+	c.check("c")
+	m, k = a.Rows, a.Cols
+	if transA {
+		m, k = k, m
+	}
+	depth, n := b.Rows, b.Cols
+	if transB {
+		depth, n = n, depth
+	}
+	if k != depth || c.Rows != m || c.Cols != n {
+		panic(fmt.Sprintf("compute: gemm of [%d][%d] by [%d][%d] into [%d][%d]", m, k, depth, n, c.Rows, c.Cols))
+	}
+	return m, n, k
 }
 
 // gemmPanelRows multiplies row blocks [lo, hi) of A by panel p of B.
@@ -201,14 +208,16 @@ type gemmScratch struct{ a, b []float32 }
 
 var scratch = sync.Pool{New: func() any { return new(gemmScratch) }}
 
-// grow returns n floats that start on a cache line, reusing *buf where it is large enough.
-func grow(buf *[]float32, n int) []float32 {
-	const line = 64 / 4
+// grow returns n numbers that start on a cache line, reusing *buf where it is large enough.
+func grow[T float32 | uint16](buf *[]T, n int) []T {
+	const lineBytes = 64
+	size := int(unsafe.Sizeof(*new(T)))
+	line := lineBytes / size
 	if cap(*buf) < n+line {
-		*buf = make([]float32, n+line)
+		*buf = make([]T, n+line)
 	}
 	s := (*buf)[:n+line]
-	offset := int(-uintptr(unsafe.Pointer(&s[0]))%64) / 4
+	offset := int(-uintptr(unsafe.Pointer(&s[0]))%lineBytes) / size
 	return s[offset : offset+n]
 }
 

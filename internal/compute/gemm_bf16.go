@@ -1,10 +1,6 @@
 package compute
 
-import (
-	"fmt"
-	"sync"
-	"unsafe"
-)
+import "sync"
 
 // HaveBF16 says whether this machine multiplies bf16 matrices in hardware (AMX), and
 // whether the kernels in use may.
@@ -26,20 +22,8 @@ const (
 // Packed factors lie as blocks of 32 rows of A, or columns of B, in steps of 32 of the
 // depth, each two tiles of 16 rows of 64 bytes, as TDPBF16PS wants them.
 func GemmBF16(transA, transB bool, a, b Matrix, accumulate bool, c Matrix) {
-	a.check("a")
-	b.check("b")
-	c.check("c")
-	m, k := a.Rows, a.Cols
-	if transA {
-		m, k = k, m
-	}
-	kb, n := b.Rows, b.Cols
-	if transB {
-		kb, n = n, kb
-	}
+	m, n, k := productShape(transA, transB, a, b, c)
 	switch {
-	case k != kb || c.Rows != m || c.Cols != n:
-		panic(fmt.Sprintf("compute: gemm of [%d][%d] by [%d][%d] into [%d][%d]", m, k, kb, n, c.Rows, c.Cols))
 	case !HaveBF16():
 		panic("compute: this machine has no bf16 matrix product")
 	case m == 0 || n == 0:
@@ -52,8 +36,8 @@ func GemmBF16(transA, transB bool, a, b Matrix, accumulate bool, c Matrix) {
 	defer bf16Scratch.Put(s)
 	rowBlocks, colBlocks := blocks(m), blocks(n)
 	depth := blocks(k)
-	packedA := growWords(&s.a, rowBlocks*depth*stepWords)
-	packedB := growWords(&s.b, colBlocks*depth*stepWords)
+	packedA := grow(&s.a, rowBlocks*depth*stepWords)
+	packedB := grow(&s.b, colBlocks*depth*stepWords)
 	run := Parallel
 	if m*n*k < smallWork {
 		run = serial
@@ -156,14 +140,3 @@ func blocks(n int) int { return (n + blockSize - 1) / blockSize }
 type bf16Buffers struct{ a, b []uint16 }
 
 var bf16Scratch = sync.Pool{New: func() any { return new(bf16Buffers) }}
-
-// growWords returns n numbers that start on a cache line, reusing *buf where it is large enough.
-func growWords(buf *[]uint16, n int) []uint16 {
-	const line = 64 / 2
-	if cap(*buf) < n+line {
-		*buf = make([]uint16, n+line)
-	}
-	s := (*buf)[:n+line]
-	offset := int(-uintptr(unsafe.Pointer(&s[0]))%64) / 2
-	return s[offset : offset+n]
-}
