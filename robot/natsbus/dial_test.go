@@ -72,7 +72,12 @@ func TestDialNobody(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "left-arm, so101") {
 		t.Errorf("others on the bus: %v", err)
 	}
-	names, err := Discover(t.Context(), url)
+	conn, err := connect(t.Context(), url, "test", quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	names, err := discover(t.Context(), conn)
 	if err != nil || !slices.Equal(names, []string{"left-arm", "so101"}) {
 		t.Errorf("discover: %v, %v", names, err)
 	}

@@ -2,8 +2,6 @@ package natsbus
 
 import (
 	"context"
-	"fmt"
-	"log/slog"
 	"slices"
 	"time"
 
@@ -13,21 +11,8 @@ import (
 // discoverWait is how long robots have to answer.
 const discoverWait = 300 * time.Millisecond
 
-// Discover returns the names of the robots on the bus at url, sorted. It takes 300 ms
+// discover returns the names of the robots on the bus, sorted. It takes discoverWait
 // unless there is none.
-func Discover(ctx context.Context, url string) ([]string, error) {
-	conn, err := connect(ctx, url, "vla discover", slog.New(slog.DiscardHandler))
-	if err != nil {
-		return nil, err
-	}
-	defer conn.Close()
-	names, err := discover(ctx, conn)
-	if err != nil {
-		return nil, fmt.Errorf("discover robots at %s: %w", redact(url), err)
-	}
-	return names, nil
-}
-
 func discover(ctx context.Context, conn *nats.Conn) ([]string, error) {
 	answers, err := conn.SubscribeSync(conn.NewInbox())
 	if err != nil {
