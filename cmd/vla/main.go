@@ -10,6 +10,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"govla/internal/compute"
 )
 
 func main() {
@@ -37,10 +39,11 @@ func oneLine(err error) string {
 
 func rootCommand() *cobra.Command {
 	root := &cobra.Command{
-		Use:           "vla",
-		Short:         "Run vision-language-action policies on robots and simulators",
-		SilenceUsage:  true,
-		SilenceErrors: true,
+		Use:               "vla",
+		Short:             "Run vision-language-action policies on robots and simulators",
+		SilenceUsage:      true,
+		SilenceErrors:     true,
+		PersistentPreRunE: func(*cobra.Command, []string) error { return compute.CheckPath() },
 	}
 	root.AddCommand(dataCommand(), trainCommand(), evalCommand(), compareCommand(), runCommand(), simCommand(), versionCommand())
 	return root

@@ -27,7 +27,7 @@ func (o AdamW) Step(step int, weights, gradient, first, second, average []float3
 	Parallel((n+part-1)/part, func(task int) {
 		from, to := task*part, min(n, (task+1)*part)
 		w, g, m, v, a := weights[from:to], gradient[from:to], first[from:to], second[from:to], average[from:to]
-		if active == AVX512 {
+		if vector512() {
 			adamwAVX512(len(w), &w[0], &g[0], &m[0], &v[0], &a[0],
 				gradientScale, 1-o.Beta1, 1-o.Beta2, shrink, rate, inverse, o.Epsilon, 1-o.EMA)
 			return

@@ -1,25 +1,51 @@
 package compute
 
-import "os"
+import (
+	"fmt"
+	"os"
+	"slices"
+)
 
-// Path names the family of kernels in use.
+// Path names a family of kernels.
 type Path string
 
-// The families of kernels, fastest first.
+// The families of kernels, fastest first. AMX is AVX512 with bf16 products in the tile
+// unit; the others widen bf16 and multiply in float32.
 const (
+	AMX     Path = "amx"
 	AVX512  Path = "avx512"
+	AVX2    Path = "avx2"
 	Generic Path = "generic"
 )
 
-// active is the family in use. Tests set it to run every family that the machine has.
-var active = choose(os.Getenv("VLA_CPU"))
+// Paths returns the families that this machine has, fastest first.
+func Paths() []Path { return slices.Clone(available) }
 
-// Active returns the family of kernels in use on this machine.
+var available = detect()
+
+// Active returns the family of kernels in use: the fastest one, or the one that the
+// environment variable VLA_CPU names.
 func Active() Path { return active }
 
-func choose(forced string) Path {
-	if forced == string(Generic) || !haveAVX512() {
-		return Generic
+var active, errForced = choose(os.Getenv("VLA_CPU"))
+
+// CheckPath reports a VLA_CPU that names no family of this machine; the fastest one is in
+// use then.
+func CheckPath() error { return errForced }
+
+func choose(forced string) (Path, error) {
+	p := Path(forced)
+	switch {
+	case forced == "" || slices.Contains(available, p):
+		if forced == "" {
+			p = available[0]
+		}
+		return p, nil
+	case slices.Contains([]Path{AMX, AVX512, AVX2}, p):
+		return available[0], fmt.Errorf("VLA_CPU=%s: this processor has only %v", forced, available)
+	default:
+		return available[0], fmt.Errorf("VLA_CPU=%s is not known; choose one of %v", forced, available)
 	}
-	return AVX512
 }
+
+func vector512() bool { return active == AMX || active == AVX512 }

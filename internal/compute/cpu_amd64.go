@@ -1,9 +1,37 @@
 package compute
 
-import "golang.org/x/sys/cpu"
+import (
+	"syscall"
 
-func haveAVX512() bool {
-	return cpu.X86.HasAVX512F && cpu.X86.HasAVX512DQ && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512VL
+	"golang.org/x/sys/cpu"
+)
+
+func detect() []Path {
+	paths := []Path{Generic}
+	if cpu.X86.HasAVX2 && cpu.X86.HasFMA {
+		paths = append([]Path{AVX2}, paths...)
+		if cpu.X86.HasAVX512F && cpu.X86.HasAVX512DQ && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512VL {
+			paths = append([]Path{AVX512}, paths...)
+			if haveAMX() {
+				paths = append([]Path{AMX}, paths...)
+			}
+		}
+	}
+	return paths
+}
+
+// haveAMX says whether the processor has AMX for bf16 and the kernel lets this process use it.
+func haveAMX() bool {
+	if !cpu.X86.HasAMXTile || !cpu.X86.HasAMXBF16 || !cpu.X86.HasAVX512BF16 {
+		return false
+	}
+	const (
+		archPrctl       = 158
+		requestPermit   = 0x1023 // ARCH_REQ_XCOMP_PERM
+		tileDataFeature = 18
+	)
+	_, _, errno := syscall.RawSyscall(archPrctl, requestPermit, tileDataFeature, 0)
+	return errno == 0
 }
 
 type gemmKernel func(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)

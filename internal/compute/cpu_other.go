@@ -2,7 +2,7 @@
 
 package compute
 
-func haveAVX512() bool { return false }
+func detect() []Path { return []Path{Generic} }
 
 type gemmKernel func(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
 
@@ -19,8 +19,6 @@ func addAVX512(n int, y, x *float32)                { panic("compute: no AVX-512
 func adamwAVX512(n int, weight, gradient, m, v, average *float32, scale, first, second, shrink, rate, inverse, epsilon, ema float32) {
 	panic("compute: no AVX-512")
 }
-
-func haveAMX() bool { return false }
 
 type tileConfig [64]byte
 

@@ -27,7 +27,7 @@ func Exp(x float32) float32 {
 // SiLU sets y = x·sigmoid(x), elementwise; y may be x.
 func SiLU(y, x []float32) {
 	y = y[:len(x)]
-	if active == AVX512 && len(x) > 0 {
+	if vector512() && len(x) > 0 {
 		siluAVX512(len(x), &y[0], &x[0])
 		return
 	}
@@ -41,7 +41,7 @@ func SiLU(y, x []float32) {
 // 0.5·(1+tanh(u)) = sigmoid(2u).
 func GELU(y, x []float32) {
 	y = y[:len(x)]
-	if active == AVX512 && len(x) > 0 {
+	if vector512() && len(x) > 0 {
 		geluAVX512(len(x), &y[0], &x[0])
 		return
 	}
@@ -58,7 +58,7 @@ const (
 // SiLUGrad sets dx = dy·d(SiLU)/dx at x, elementwise; dx may be dy.
 func SiLUGrad(dx, dy, x []float32) {
 	dx, dy = dx[:len(x)], dy[:len(x)]
-	if active == AVX512 && len(x) > 0 {
+	if vector512() && len(x) > 0 {
 		siluGradAVX512(len(x), &dx[0], &dy[0], &x[0])
 		return
 	}
@@ -71,7 +71,7 @@ func SiLUGrad(dx, dy, x []float32) {
 // GELUGrad sets dx = dy·d(GELU)/dx at x, elementwise; dx may be dy.
 func GELUGrad(dx, dy, x []float32) {
 	dx, dy = dx[:len(x)], dy[:len(x)]
-	if active == AVX512 && len(x) > 0 {
+	if vector512() && len(x) > 0 {
 		geluGradAVX512(len(x), &dx[0], &dy[0], &x[0])
 		return
 	}
@@ -119,7 +119,7 @@ func Softmax(x []float32) {
 	for _, v := range x[1:] {
 		largest = max(largest, v)
 	}
-	if active == AVX512 {
+	if vector512() {
 		expAVX512(len(x), &x[0], &x[0], largest)
 	} else {
 		for i, v := range x {
@@ -139,7 +139,7 @@ func Softmax(x []float32) {
 // Add sets y += x, elementwise.
 func Add(y, x []float32) {
 	y = y[:len(x)]
-	if active == AVX512 && len(x) > 0 {
+	if vector512() && len(x) > 0 {
 		addAVX512(len(x), &y[0], &x[0])
 		return
 	}

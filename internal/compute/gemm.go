@@ -9,37 +9,6 @@ import (
 	"gonum.org/v1/gonum/blas/gonum"
 )
 
-// Matrix is a row-major float32 matrix view, shape [Rows][Cols], whose rows start Stride
-// elements apart.
-type Matrix struct {
-	Rows, Cols, Stride int
-	Data               []float32
-}
-
-// NewMatrix returns a zero matrix of shape [rows][cols].
-func NewMatrix(rows, cols int) Matrix {
-	return Matrix{Rows: rows, Cols: cols, Stride: cols, Data: make([]float32, rows*cols)}
-}
-
-// Dense returns a view of data as [rows][cols] without gaps between rows.
-func Dense(rows, cols int, data []float32) Matrix {
-	return Matrix{Rows: rows, Cols: cols, Stride: cols, Data: data}
-}
-
-// Row returns row i, sharing its memory.
-func (m Matrix) Row(i int) []float32 { return m.Data[i*m.Stride:][:m.Cols:m.Cols] }
-
-// Columns returns the view of columns [from, to).
-func (m Matrix) Columns(from, to int) Matrix {
-	return Matrix{Rows: m.Rows, Cols: to - from, Stride: m.Stride, Data: m.Data[from:]}
-}
-
-func (m Matrix) check(name string) {
-	if m.Rows < 0 || m.Cols < 0 || m.Stride < m.Cols || (m.Rows > 0 && m.Cols > 0 && len(m.Data) < (m.Rows-1)*m.Stride+m.Cols) {
-		panic(fmt.Sprintf("compute: matrix %s: shape [%d][%d], stride %d does not fit %d elements", name, m.Rows, m.Cols, m.Stride, len(m.Data)))
-	}
-}
-
 const (
 	maxTileRows = 12  // rows of the largest register tile
 	tileCols    = 32  // columns of a register tile and of a packed panel of B
@@ -54,7 +23,7 @@ func Gemm(transA, transB bool, a, b Matrix, accumulate bool, c Matrix) {
 	if m == 0 || n == 0 {
 		return
 	}
-	if k == 0 || active == Generic {
+	if k == 0 || !vector512() {
 		gemmGeneric(transA, transB, m, n, k, a, b, accumulate, c)
 		return
 	}
@@ -219,10 +188,4 @@ func grow[T float32 | uint16](buf *[]T, n int) []T {
 	s := (*buf)[:n+line]
 	offset := int(-uintptr(unsafe.Pointer(&s[0]))%lineBytes) / size
 	return s[offset : offset+n]
-}
-
-func serial(n int, task func(int)) {
-	for i := range n {
-		task(i)
-	}
 }

@@ -4,9 +4,7 @@ import "sync"
 
 // HaveBF16 says whether this machine multiplies bf16 matrices in hardware (AMX), and
 // whether the kernels in use may.
-func HaveBF16() bool { return amx && active == AVX512 }
-
-var amx = haveAMX()
+func HaveBF16() bool { return active == AMX }
 
 const (
 	blockSize = 32                    // rows and columns of C that one pass of the kernel makes

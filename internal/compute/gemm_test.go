@@ -9,13 +9,9 @@ import (
 
 // eachPath runs f once for every family of kernels that the machine has.
 func eachPath(t *testing.T, f func(t *testing.T)) {
-	paths := []Path{Generic}
-	if haveAVX512() {
-		paths = append(paths, AVX512)
-	}
 	before := active
 	defer func() { active = before }()
-	for _, p := range paths {
+	for _, p := range Paths() {
 		active = p
 		t.Run(string(p), f)
 	}

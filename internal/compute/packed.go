@@ -14,7 +14,7 @@ type Packed struct {
 func Pack(w Matrix) *Packed {
 	w.check("weights")
 	p := &Packed{In: w.Cols, Out: w.Rows}
-	if active == Generic {
+	if !vector512() {
 		p.plain = make([]float32, 0, w.Rows*w.Cols)
 		for i := range w.Rows {
 			p.plain = append(p.plain, w.Row(i)...)

@@ -2,6 +2,7 @@ package compute
 
 import (
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -22,6 +23,38 @@ func TestParallelCallsEveryTaskOnce(t *testing.T) {
 
 // TestParallelReturnsAfterItsTasks counts without any synchronisation of its own beyond
 // Parallel's return: under the race detector a result that is read too early is a failure.
+// TestThreadsLimitsTheWorkers changes the number of threads, up and down, while tasks count
+// how many of them run at once.
+func TestThreadsLimitsTheWorkers(t *testing.T) {
+	before := Threads()
+	defer SetThreads(before)
+	for _, threads := range []int{1, 3, 2, 4, 1} {
+		SetThreads(threads)
+		if Threads() != threads {
+			t.Fatalf("%d threads, want %d", Threads(), threads)
+		}
+		var running, most atomic.Int32
+		Parallel(500, func(int) {
+			now := running.Add(1)
+			for m := most.Load(); now > m && !most.CompareAndSwap(m, now); m = most.Load() {
+			}
+			runtime.Gosched()
+			running.Add(-1)
+		})
+		if most.Load() > int32(threads) {
+			t.Errorf("%d tasks ran at once on %d threads", most.Load(), threads)
+		}
+	}
+}
+
+func TestParallelAllocatesNothing(t *testing.T) {
+	var sum [64]int
+	task := func(i int) { sum[i] += i }
+	if n := testing.AllocsPerRun(100, func() { Parallel(len(sum), task) }); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
 func TestParallelReturnsAfterItsTasks(t *testing.T) {
 	for n := range 200 {
 		squares := make([]int, n)
@@ -68,7 +101,7 @@ func TestPoolUnderManyCallers(t *testing.T) {
 						Parallel(len(got), func(i int) {
 							Parallel(4, func(part int) {
 								from, to := part*61/4, (part+1)*61/4
-								x, y := rows(a, from, to), rows(got[i], from, to)
+								x, y := a.RowRange(from, to), got[i].RowRange(from, to)
 								weights.Mul(x, false, y)
 							})
 						})
@@ -96,10 +129,6 @@ func randomMatrix(rng *rand.Rand, rows, cols int) Matrix {
 		m.Data[i] = rng.Float32() - 0.5
 	}
 	return m
-}
-
-func rows(m Matrix, from, to int) Matrix {
-	return Matrix{Rows: to - from, Cols: m.Cols, Stride: m.Stride, Data: m.Data[from*m.Stride:]}
 }
 
 func nearlyEqual(a, b Matrix, tolerance float32) bool {

@@ -123,7 +123,7 @@ func layerNorm(shape tensor.Shape) fused {
 		shape: shape.Clone(),
 		forward: func(in []compute.Matrix, y compute.Matrix) {
 			rowsInParallel(rows, func(from, to int) {
-				compute.LayerNorm(rowRange(y, from, to), rowRange(in[0], from, to), in[1].Data, in[2].Data,
+				compute.LayerNorm(y.RowRange(from, to), in[0].RowRange(from, to), in[1].Data, in[2].Data,
 					head.LayerNormEpsilon, mean[from:to], inverse[from:to])
 			})
 		},
@@ -157,12 +157,6 @@ func layerNorm(shape tensor.Shape) fused {
 	}
 }
 
-func rowRange(m compute.Matrix, from, to int) compute.Matrix {
-	m.Rows = to - from
-	m.Data = m.Data[from*m.Stride:]
-	return m
-}
-
 // causalAttention is softmax(q·kᵀ/sqrt(d) + causal mask)·v for each sequence and head
 // (Vaswani et al., arXiv 1706.03762, eq. 1). Input qkv [batch·length, 3·width].
 func causalAttention(batch, length, width, heads int) fused {
@@ -176,11 +170,11 @@ func causalAttention(batch, length, width, heads int) fused {
 	// parts returns the views of one sequence and head inside packed rows.
 	parts := func(m compute.Matrix, i int) (q, k, v compute.Matrix) {
 		b, h := i/heads, i%heads
-		m = rowRange(m, b*length, (b+1)*length)
+		m = m.RowRange(b*length, (b+1)*length)
 		return m.Columns(h*size, (h+1)*size), m.Columns(width+h*size, width+(h+1)*size), m.Columns(2*width+h*size, 2*width+(h+1)*size)
 	}
 	slice := func(m compute.Matrix, i int) compute.Matrix {
-		return rowRange(m, i/heads*length, (i/heads+1)*length).Columns(i%heads*size, (i%heads+1)*size)
+		return m.RowRange(i/heads*length, (i/heads+1)*length).Columns(i%heads*size, (i%heads+1)*size)
 	}
 	return fused{
 		name:  "causalAttention",

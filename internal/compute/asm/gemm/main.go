@@ -1,12 +1,9 @@
-// Command asm writes the assembly of package compute: kernels_amd64.s and its Go
-// declarations, and amx_amd64.s. It is a module of its own so that the product does not depend on avo.
-//
-//	go run . -out ../kernels_amd64.s -stubs ../kernels_amd64.go -pkg compute
+// Command gemm writes the register tiles of the float32 matrix product: gemm_amd64.s and
+// their Go declarations.
 package main
 
 import (
 	"fmt"
-	"log"
 
 	. "github.com/mmcloughlin/avo/build"
 	"github.com/mmcloughlin/avo/operand"
@@ -18,11 +15,6 @@ func main() {
 	for rows := 1; rows <= maxRows; rows++ {
 		gemmTile(rows, strided)
 		gemmTile(rows, panel)
-	}
-	activations()
-	optimizer()
-	if err := writeAMX("../amx_amd64.s"); err != nil {
-		log.Fatal(err)
 	}
 	Generate()
 }

@@ -1,3 +1,5 @@
+// Command elementwise writes the kernels that go over whole arrays: elementwise_amd64.s
+// and their Go declarations.
 package main
 
 import (
@@ -7,6 +9,13 @@ import (
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 )
+
+func main() {
+	ConstraintExpr("amd64")
+	activations()
+	optimizer()
+	Generate()
+}
 
 // elementwise writes a kernel that goes over n floats in steps of 16, the last step
 // masked. body sees one register for each input and returns one for each output.
