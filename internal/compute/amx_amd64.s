@@ -21,7 +21,7 @@ DATA interleave<>+56(SB)/4, $0x001e000e
 DATA interleave<>+60(SB)/4, $0x001f000f
 GLOBL interleave<>(SB), RODATA|NOPTR, $64
 
-// func packRowsBF16(tiles int, dst *uint16, dstStep int, src *float32, stride, srcStep int)
+// func packRowsBF16(tiles int, dst *BF16, dstStep int, src *float32, stride, srcStep int)
 TEXT ·packRowsBF16(SB), NOSPLIT, $0-48
 	MOVQ tiles+0(FP), CX
 	MOVQ dst+8(FP), DI
@@ -118,7 +118,7 @@ loop:
 	VZEROUPPER
 	RET
 
-// func packRowsTransposedBF16(tiles int, dst *uint16, dstStep int, src *float32, stride, srcStep int)
+// func packRowsTransposedBF16(tiles int, dst *BF16, dstStep int, src *float32, stride, srcStep int)
 TEXT ·packRowsTransposedBF16(SB), NOSPLIT, $0-48
 	MOVQ tiles+0(FP), CX
 	MOVQ dst+8(FP), DI
@@ -279,7 +279,7 @@ loop:
 	VZEROUPPER
 	RET
 
-// func packPairsBF16(tiles int, dst *uint16, dstStep int, src *float32, stride, srcStep int)
+// func packPairsBF16(tiles int, dst *BF16, dstStep int, src *float32, stride, srcStep int)
 TEXT ·packPairsBF16(SB), NOSPLIT, $0-48
 	MOVQ tiles+0(FP), CX
 	MOVQ dst+8(FP), DI
@@ -393,7 +393,7 @@ loop:
 	VZEROUPPER
 	RET
 
-// func packPairsTransposedBF16(tiles int, dst *uint16, dstStep int, src *float32, stride, srcStep int)
+// func packPairsTransposedBF16(tiles int, dst *BF16, dstStep int, src *float32, stride, srcStep int)
 TEXT ·packPairsTransposedBF16(SB), NOSPLIT, $0-48
 	MOVQ tiles+0(FP), CX
 	MOVQ dst+8(FP), DI
@@ -571,60 +571,147 @@ loop:
 	VZEROUPPER
 	RET
 
-// func productBF16(config *tileConfig, depth, blocks int, a, b *uint16, c *float32, ldc int, accumulate bool)
-TEXT ·productBF16(SB), NOSPLIT, $0-57
+// func loadTileConfig(config *tileConfig)
+TEXT ·loadTileConfig(SB), NOSPLIT, $0-8
 	MOVQ config+0(FP), AX
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0x00 // LDTILECFG (AX)
-	MOVQ blocks+16(FP), CX
-	MOVQ a+24(FP), R8
-	MOVQ c+40(FP), DI
-	MOVQ ldc+48(FP), DX
+	RET
+
+// func releaseTiles()
+TEXT ·releaseTiles(SB), NOSPLIT, $0-0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0xc0 // TILERELEASE
+	RET
+
+// func multiplyTiles(steps, blocks int, a *BF16, aRow, aHalf, aStep, aBlock int, b *BF16, c *float32, ldc int, init *float32, ldInit int)
+TEXT ·multiplyTiles(SB), NOSPLIT, $0-96
+	MOVQ blocks+8(FP), CX
+	MOVQ aRow+24(FP), R10
+	MOVQ aStep+40(FP), BX
+	MOVQ c+64(FP), DI
+	MOVQ ldc+72(FP), DX
+	MOVQ init+80(FP), R12
+	MOVQ ldInit+88(FP), R15
 	MOVQ $64, R11
 block:
-	MOVQ depth+8(FP), AX
-	MOVQ b+32(FP), SI
-	MOVQ DX, R14
-	SHLQ $4, R14
-	ADDQ DI, R14
-	LEAQ 64(DI), R9
-	LEAQ 64(R14), R15
-	MOVBLZX accumulate+56(FP), BX
-	TESTL BX, BX
+	MOVQ a+16(FP), R8
+	MOVQ R8, R9
+	ADDQ aHalf+32(FP), R9
+	MOVQ R8, AX
+	ADDQ aBlock+48(FP), AX
+	MOVQ AX, a+16(FP)
+	MOVQ b+56(FP), SI
+	TESTQ R12, R12
 	JNE load
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc0 // TILEZERO T0
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc8 // TILEZERO T1
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xd0 // TILEZERO T2
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xd8 // TILEZERO T3
-	JMP depths
+	JMP start
 load:
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x04; BYTE $0x17 // TILELOADD (DI)(DX*1), T0
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0x0c; BYTE $0x11 // TILELOADD (R9)(DX*1), T1
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0x14; BYTE $0x16 // TILELOADD (R14)(DX*1), T2
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x7b; BYTE $0x4b; BYTE $0x1c; BYTE $0x17 // TILELOADD (R15)(DX*1), T3
-depths:
-	BYTE $0xc4; BYTE $0x82; BYTE $0x7b; BYTE $0x4b; BYTE $0x24; BYTE $0x18 // TILELOADD (R8)(R11*1), T4
+	MOVQ R15, R14
+	SHLQ $4, R14
+	ADDQ R12, R14
+	BYTE $0xc4; BYTE $0x82; BYTE $0x7b; BYTE $0x4b; BYTE $0x04; BYTE $0x3c // TILELOADD (R12)(R15*1), T0
+	ADDQ $64, R12
+	BYTE $0xc4; BYTE $0x82; BYTE $0x7b; BYTE $0x4b; BYTE $0x0c; BYTE $0x3c // TILELOADD (R12)(R15*1), T1
+	BYTE $0xc4; BYTE $0x82; BYTE $0x7b; BYTE $0x4b; BYTE $0x14; BYTE $0x3e // TILELOADD (R14)(R15*1), T2
+	ADDQ $64, R14
+	BYTE $0xc4; BYTE $0x82; BYTE $0x7b; BYTE $0x4b; BYTE $0x1c; BYTE $0x3e // TILELOADD (R14)(R15*1), T3
+	MOVQ R15, AX
+	SHLQ $5, AX
+	LEAQ -64(R12)(AX*1), R12
+start:
+	MOVQ steps+0(FP), AX
+steps:
+	BYTE $0xc4; BYTE $0x82; BYTE $0x7b; BYTE $0x4b; BYTE $0x24; BYTE $0x10 // TILELOADD (R8)(R10*1), T4
+	ADDQ BX, R8
 	BYTE $0xc4; BYTE $0xa2; BYTE $0x7b; BYTE $0x4b; BYTE $0x34; BYTE $0x1e // TILELOADD (SI)(R11*1), T6
-	LEAQ 1024(R8), R8
 	LEAQ 1024(SI), SI
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x4a; BYTE $0x5c; BYTE $0xc4 // TDPBF16PS T6, T4, T0
 	BYTE $0xc4; BYTE $0xa2; BYTE $0x7b; BYTE $0x4b; BYTE $0x3c; BYTE $0x1e // TILELOADD (SI)(R11*1), T7
 	LEAQ 1024(SI), SI
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x42; BYTE $0x5c; BYTE $0xcc // TDPBF16PS T7, T4, T1
-	BYTE $0xc4; BYTE $0x82; BYTE $0x7b; BYTE $0x4b; BYTE $0x2c; BYTE $0x18 // TILELOADD (R8)(R11*1), T5
-	LEAQ 1024(R8), R8
+	BYTE $0xc4; BYTE $0x82; BYTE $0x7b; BYTE $0x4b; BYTE $0x2c; BYTE $0x11 // TILELOADD (R9)(R10*1), T5
+	ADDQ BX, R9
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x4a; BYTE $0x5c; BYTE $0xd5 // TDPBF16PS T6, T5, T2
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x42; BYTE $0x5c; BYTE $0xdd // TDPBF16PS T7, T5, T3
 	DECQ AX
-	JG depths
+	JG steps
+	MOVQ DX, R14
+	SHLQ $4, R14
+	ADDQ DI, R14
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x7a; BYTE $0x4b; BYTE $0x04; BYTE $0x17 // TILESTORED T0, (DI)(DX*1)
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x7a; BYTE $0x4b; BYTE $0x0c; BYTE $0x11 // TILESTORED T1, (R9)(DX*1)
+	LEAQ 64(DI), R8
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7a; BYTE $0x4b; BYTE $0x0c; BYTE $0x10 // TILESTORED T1, (R8)(DX*1)
 	BYTE $0xc4; BYTE $0xc2; BYTE $0x7a; BYTE $0x4b; BYTE $0x14; BYTE $0x16 // TILESTORED T2, (R14)(DX*1)
-	BYTE $0xc4; BYTE $0xc2; BYTE $0x7a; BYTE $0x4b; BYTE $0x1c; BYTE $0x17 // TILESTORED T3, (R15)(DX*1)
-	MOVQ DX, R9
-	SHLQ $5, R9
-	ADDQ R9, DI
+	ADDQ $64, R14
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x7a; BYTE $0x4b; BYTE $0x1c; BYTE $0x16 // TILESTORED T3, (R14)(DX*1)
+	MOVQ DX, R14
+	SHLQ $5, R14
+	ADDQ R14, DI
 	DECQ CX
 	JG block
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0xc0 // TILERELEASE
+	RET
+
+// func storeBlock(rows int, src *float32, dst *float32, ldd int, residual *float32, ldr int, mask uint32)
+TEXT ·storeBlock(SB), NOSPLIT, $0-52
+	MOVQ rows+0(FP), CX
+	MOVQ src+8(FP), SI
+	MOVQ dst+16(FP), DI
+	MOVQ ldd+24(FP), DX
+	MOVQ residual+32(FP), R8
+	MOVQ ldr+40(FP), R9
+	MOVL mask+48(FP), AX
+	KMOVD AX, K3
+	KMOVW AX, K1
+	SHRL $16, AX
+	KMOVW AX, K2
+row:
+	VMOVUPS (SI), Z0
+	VMOVUPS 64(SI), Z1
+	TESTQ R8, R8
+	JEQ write
+	VADDPS (R8), Z0, K1, Z0
+	VADDPS 64(R8), Z1, K2, Z1
+	ADDQ R9, R8
+write:
+	VMOVUPS Z0, K1, (DI)
+	VMOVUPS Z1, K2, 64(DI)
+	ADDQ $128, SI
+	ADDQ DX, DI
+	DECQ CX
+	JG row
 	VZEROUPPER
 	RET
+
+// func storeBlockBF16(rows int, src *float32, dst *BF16, ldd int, residual *float32, ldr int, mask uint32)
+TEXT ·storeBlockBF16(SB), NOSPLIT, $0-52
+	MOVQ rows+0(FP), CX
+	MOVQ src+8(FP), SI
+	MOVQ dst+16(FP), DI
+	MOVQ ldd+24(FP), DX
+	MOVQ residual+32(FP), R8
+	MOVQ ldr+40(FP), R9
+	MOVL mask+48(FP), AX
+	KMOVD AX, K3
+	KMOVW AX, K1
+	SHRL $16, AX
+	KMOVW AX, K2
+row:
+	VMOVUPS (SI), Z0
+	VMOVUPS 64(SI), Z1
+	TESTQ R8, R8
+	JEQ write
+	VADDPS (R8), Z0, K1, Z0
+	VADDPS 64(R8), Z1, K2, Z1
+	ADDQ R9, R8
+write:
+	BYTE $0x62; BYTE $0xf2; BYTE $0x77; BYTE $0x48; BYTE $0x72; BYTE $0xc0 // VCVTNE2PS2BF16 Z0, Z1, Z0
+	VMOVDQU16 Z0, K3, (DI)
+	ADDQ $128, SI
+	ADDQ DX, DI
+	DECQ CX
+	JG row
+	VZEROUPPER
+	RET
+

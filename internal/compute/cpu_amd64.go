@@ -34,12 +34,43 @@ func haveAMX() bool {
 	return errno == 0
 }
 
-type gemmKernel func(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+var (
+	tiles512 = tileKernels{
+		rows: 12,
+		strided: []gemmKernel{nil, gemmStrided1AVX512, gemmStrided2AVX512, gemmStrided3AVX512, gemmStrided4AVX512,
+			gemmStrided5AVX512, gemmStrided6AVX512, gemmStrided7AVX512, gemmStrided8AVX512, gemmStrided9AVX512,
+			gemmStrided10AVX512, gemmStrided11AVX512, gemmStrided12AVX512},
+		transpose: transposeBlocksAVX512,
+		width:     16,
+	}
+	tiles2 = tileKernels{
+		rows: 6,
+		strided: []gemmKernel{nil, gemmStrided1AVX2, gemmStrided2AVX2, gemmStrided3AVX2, gemmStrided4AVX2,
+			gemmStrided5AVX2, gemmStrided6AVX2},
+		transpose: transposeBlocksAVX2,
+		width:     8,
+	}
+)
+
+// tiles returns the register tiles of the active family, or nil where it has none.
+func tiles() *tileKernels {
+	switch active {
+	case AMX, AVX512:
+		return &tiles512
+	case AVX2:
+		return &tiles2
+	}
+	return nil
+}
 
 // Kernels by the number of rows in the tile; index 0 is never used.
 var (
-	stridedKernels = [...]gemmKernel{nil, gemmStrided1, gemmStrided2, gemmStrided3, gemmStrided4, gemmStrided5, gemmStrided6,
-		gemmStrided7, gemmStrided8, gemmStrided9, gemmStrided10, gemmStrided11, gemmStrided12}
-	panelKernels = [...]gemmKernel{nil, gemmPanel1, gemmPanel2, gemmPanel3, gemmPanel4, gemmPanel5, gemmPanel6,
-		gemmPanel7, gemmPanel8, gemmPanel9, gemmPanel10, gemmPanel11, gemmPanel12}
+	stridedKernels = tiles512.strided
+	panelKernels   = []gemmKernel{nil, gemmPanel1AVX512, gemmPanel2AVX512, gemmPanel3AVX512, gemmPanel4AVX512, gemmPanel5AVX512, gemmPanel6AVX512,
+		gemmPanel7AVX512, gemmPanel8AVX512, gemmPanel9AVX512, gemmPanel10AVX512, gemmPanel11AVX512, gemmPanel12AVX512}
+)
+
+const (
+	maxTileRows = 12
+	tileCols    = 32
 )

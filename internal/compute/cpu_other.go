@@ -4,7 +4,12 @@ package compute
 
 func detect() []Path { return []Path{Generic} }
 
-type gemmKernel func(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+func tiles() *tileKernels { return nil }
+
+const (
+	maxTileRows = 12
+	tileCols    = 32
+)
 
 var stridedKernels, panelKernels [maxTileRows + 1]gemmKernel
 
@@ -24,18 +29,30 @@ type tileConfig [64]byte
 
 var fullTiles tileConfig
 
-func packRowsBF16(tiles int, dst *uint16, dstStep int, src *float32, stride, srcStep int) {
+func packRowsBF16(tiles int, dst *BF16, dstStep int, src *float32, stride, srcStep int) {
 	panic("compute: no AMX")
 }
-func packRowsTransposedBF16(tiles int, dst *uint16, dstStep int, src *float32, stride, srcStep int) {
+func packRowsTransposedBF16(tiles int, dst *BF16, dstStep int, src *float32, stride, srcStep int) {
 	panic("compute: no AMX")
 }
-func packPairsBF16(tiles int, dst *uint16, dstStep int, src *float32, stride, srcStep int) {
+func packPairsBF16(tiles int, dst *BF16, dstStep int, src *float32, stride, srcStep int) {
 	panic("compute: no AMX")
 }
-func packPairsTransposedBF16(tiles int, dst *uint16, dstStep int, src *float32, stride, srcStep int) {
+func packPairsTransposedBF16(tiles int, dst *BF16, dstStep int, src *float32, stride, srcStep int) {
 	panic("compute: no AMX")
 }
-func productBF16(config *tileConfig, depth, blocks int, a, b *uint16, c *float32, ldc int, accumulate bool) {
+
+func multiplyTiles(steps, blocks int, a *BF16, aRow, aHalf, aStep, aBlock int, b *BF16, c *float32, ldc int, init *float32, ldInit int) {
 	panic("compute: no AMX")
 }
+
+func storeBlock(rows int, src *float32, dst *float32, ldd int, residual *float32, ldr int, mask uint32) {
+	panic("compute: no AMX")
+}
+
+func storeBlockBF16(rows int, src *float32, dst *BF16, ldd int, residual *float32, ldr int, mask uint32) {
+	panic("compute: no AMX")
+}
+
+func loadTileConfig(config *tileConfig) { panic("compute: no AMX") }
+func releaseTiles()                     { panic("compute: no AMX") }

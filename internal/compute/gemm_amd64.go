@@ -4,122 +4,192 @@
 
 package compute
 
-// gemmStrided1 computes a tile of 1 rows and up to 32 columns; lda and ldc are in bytes.
+// gemmStrided1AVX512 computes a tile of 1 rows and up to 32 columns; lda and ldc are in bytes.
 //
 //go:noescape
-func gemmStrided1(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+func gemmStrided1AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
 
-// gemmPanel1 computes a tile of 1 rows and up to 32 columns; lda and ldc are in bytes.
+// gemmPanel1AVX512 computes a tile of 1 rows and up to 32 columns; lda and ldc are in bytes.
 //
 //go:noescape
-func gemmPanel1(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+func gemmPanel1AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
 
-// gemmStrided2 computes a tile of 2 rows and up to 32 columns; lda and ldc are in bytes.
+// gemmStrided2AVX512 computes a tile of 2 rows and up to 32 columns; lda and ldc are in bytes.
 //
 //go:noescape
-func gemmStrided2(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+func gemmStrided2AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
 
-// gemmPanel2 computes a tile of 2 rows and up to 32 columns; lda and ldc are in bytes.
+// gemmPanel2AVX512 computes a tile of 2 rows and up to 32 columns; lda and ldc are in bytes.
 //
 //go:noescape
-func gemmPanel2(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+func gemmPanel2AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
 
-// gemmStrided3 computes a tile of 3 rows and up to 32 columns; lda and ldc are in bytes.
+// gemmStrided3AVX512 computes a tile of 3 rows and up to 32 columns; lda and ldc are in bytes.
 //
 //go:noescape
-func gemmStrided3(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+func gemmStrided3AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
 
-// gemmPanel3 computes a tile of 3 rows and up to 32 columns; lda and ldc are in bytes.
+// gemmPanel3AVX512 computes a tile of 3 rows and up to 32 columns; lda and ldc are in bytes.
 //
 //go:noescape
-func gemmPanel3(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+func gemmPanel3AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
 
-// gemmStrided4 computes a tile of 4 rows and up to 32 columns; lda and ldc are in bytes.
+// gemmStrided4AVX512 computes a tile of 4 rows and up to 32 columns; lda and ldc are in bytes.
 //
 //go:noescape
-func gemmStrided4(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+func gemmStrided4AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
 
-// gemmPanel4 computes a tile of 4 rows and up to 32 columns; lda and ldc are in bytes.
+// gemmPanel4AVX512 computes a tile of 4 rows and up to 32 columns; lda and ldc are in bytes.
 //
 //go:noescape
-func gemmPanel4(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+func gemmPanel4AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
 
-// gemmStrided5 computes a tile of 5 rows and up to 32 columns; lda and ldc are in bytes.
+// gemmStrided5AVX512 computes a tile of 5 rows and up to 32 columns; lda and ldc are in bytes.
 //
 //go:noescape
-func gemmStrided5(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+func gemmStrided5AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
 
-// gemmPanel5 computes a tile of 5 rows and up to 32 columns; lda and ldc are in bytes.
+// gemmPanel5AVX512 computes a tile of 5 rows and up to 32 columns; lda and ldc are in bytes.
 //
 //go:noescape
-func gemmPanel5(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+func gemmPanel5AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
 
-// gemmStrided6 computes a tile of 6 rows and up to 32 columns; lda and ldc are in bytes.
+// gemmStrided6AVX512 computes a tile of 6 rows and up to 32 columns; lda and ldc are in bytes.
 //
 //go:noescape
-func gemmStrided6(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+func gemmStrided6AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
 
-// gemmPanel6 computes a tile of 6 rows and up to 32 columns; lda and ldc are in bytes.
+// gemmPanel6AVX512 computes a tile of 6 rows and up to 32 columns; lda and ldc are in bytes.
 //
 //go:noescape
-func gemmPanel6(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+func gemmPanel6AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
 
-// gemmStrided7 computes a tile of 7 rows and up to 32 columns; lda and ldc are in bytes.
+// gemmStrided7AVX512 computes a tile of 7 rows and up to 32 columns; lda and ldc are in bytes.
 //
 //go:noescape
-func gemmStrided7(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+func gemmStrided7AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
 
-// gemmPanel7 computes a tile of 7 rows and up to 32 columns; lda and ldc are in bytes.
+// gemmPanel7AVX512 computes a tile of 7 rows and up to 32 columns; lda and ldc are in bytes.
 //
 //go:noescape
-func gemmPanel7(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+func gemmPanel7AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
 
-// gemmStrided8 computes a tile of 8 rows and up to 32 columns; lda and ldc are in bytes.
+// gemmStrided8AVX512 computes a tile of 8 rows and up to 32 columns; lda and ldc are in bytes.
 //
 //go:noescape
-func gemmStrided8(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+func gemmStrided8AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
 
-// gemmPanel8 computes a tile of 8 rows and up to 32 columns; lda and ldc are in bytes.
+// gemmPanel8AVX512 computes a tile of 8 rows and up to 32 columns; lda and ldc are in bytes.
 //
 //go:noescape
-func gemmPanel8(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+func gemmPanel8AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
 
-// gemmStrided9 computes a tile of 9 rows and up to 32 columns; lda and ldc are in bytes.
+// gemmStrided9AVX512 computes a tile of 9 rows and up to 32 columns; lda and ldc are in bytes.
 //
 //go:noescape
-func gemmStrided9(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+func gemmStrided9AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
 
-// gemmPanel9 computes a tile of 9 rows and up to 32 columns; lda and ldc are in bytes.
+// gemmPanel9AVX512 computes a tile of 9 rows and up to 32 columns; lda and ldc are in bytes.
 //
 //go:noescape
-func gemmPanel9(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+func gemmPanel9AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
 
-// gemmStrided10 computes a tile of 10 rows and up to 32 columns; lda and ldc are in bytes.
+// gemmStrided10AVX512 computes a tile of 10 rows and up to 32 columns; lda and ldc are in bytes.
 //
 //go:noescape
-func gemmStrided10(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+func gemmStrided10AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
 
-// gemmPanel10 computes a tile of 10 rows and up to 32 columns; lda and ldc are in bytes.
+// gemmPanel10AVX512 computes a tile of 10 rows and up to 32 columns; lda and ldc are in bytes.
 //
 //go:noescape
-func gemmPanel10(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+func gemmPanel10AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
 
-// gemmStrided11 computes a tile of 11 rows and up to 32 columns; lda and ldc are in bytes.
+// gemmStrided11AVX512 computes a tile of 11 rows and up to 32 columns; lda and ldc are in bytes.
 //
 //go:noescape
-func gemmStrided11(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+func gemmStrided11AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
 
-// gemmPanel11 computes a tile of 11 rows and up to 32 columns; lda and ldc are in bytes.
+// gemmPanel11AVX512 computes a tile of 11 rows and up to 32 columns; lda and ldc are in bytes.
 //
 //go:noescape
-func gemmPanel11(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+func gemmPanel11AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
 
-// gemmStrided12 computes a tile of 12 rows and up to 32 columns; lda and ldc are in bytes.
+// gemmStrided12AVX512 computes a tile of 12 rows and up to 32 columns; lda and ldc are in bytes.
 //
 //go:noescape
-func gemmStrided12(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+func gemmStrided12AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
 
-// gemmPanel12 computes a tile of 12 rows and up to 32 columns; lda and ldc are in bytes.
+// gemmPanel12AVX512 computes a tile of 12 rows and up to 32 columns; lda and ldc are in bytes.
 //
 //go:noescape
-func gemmPanel12(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+func gemmPanel12AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+
+// gemmStrided1AVX2 computes a tile of 1 rows and up to 32 columns; lda and ldc are in bytes.
+//
+//go:noescape
+func gemmStrided1AVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+
+// gemmPanel1AVX2 computes a tile of 1 rows and up to 32 columns; lda and ldc are in bytes.
+//
+//go:noescape
+func gemmPanel1AVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+
+// gemmStrided2AVX2 computes a tile of 2 rows and up to 32 columns; lda and ldc are in bytes.
+//
+//go:noescape
+func gemmStrided2AVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+
+// gemmPanel2AVX2 computes a tile of 2 rows and up to 32 columns; lda and ldc are in bytes.
+//
+//go:noescape
+func gemmPanel2AVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+
+// gemmStrided3AVX2 computes a tile of 3 rows and up to 32 columns; lda and ldc are in bytes.
+//
+//go:noescape
+func gemmStrided3AVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+
+// gemmPanel3AVX2 computes a tile of 3 rows and up to 32 columns; lda and ldc are in bytes.
+//
+//go:noescape
+func gemmPanel3AVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+
+// gemmStrided4AVX2 computes a tile of 4 rows and up to 32 columns; lda and ldc are in bytes.
+//
+//go:noescape
+func gemmStrided4AVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+
+// gemmPanel4AVX2 computes a tile of 4 rows and up to 32 columns; lda and ldc are in bytes.
+//
+//go:noescape
+func gemmPanel4AVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+
+// gemmStrided5AVX2 computes a tile of 5 rows and up to 32 columns; lda and ldc are in bytes.
+//
+//go:noescape
+func gemmStrided5AVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+
+// gemmPanel5AVX2 computes a tile of 5 rows and up to 32 columns; lda and ldc are in bytes.
+//
+//go:noescape
+func gemmPanel5AVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+
+// gemmStrided6AVX2 computes a tile of 6 rows and up to 32 columns; lda and ldc are in bytes.
+//
+//go:noescape
+func gemmStrided6AVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+
+// gemmPanel6AVX2 computes a tile of 6 rows and up to 32 columns; lda and ldc are in bytes.
+//
+//go:noescape
+func gemmPanel6AVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+
+// transposeBlocksAVX512 sets dst[i][j] = src[j][i] for 16 j and 16·blocks i; strides are in bytes.
+//
+//go:noescape
+func transposeBlocksAVX512(blocks int, dst *float32, dstStride int, src *float32, srcStride int)
+
+// transposeBlocksAVX2 sets dst[i][j] = src[j][i] for 8 j and 8·blocks i; strides are in bytes.
+//
+//go:noescape
+func transposeBlocksAVX2(blocks int, dst *float32, dstStride int, src *float32, srcStride int)

@@ -4,9 +4,9 @@
 
 #include "textflag.h"
 
-// func gemmStrided1(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+// func gemmStrided1AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
 // Requires: AVX, AVX512F
-TEXT ·gemmStrided1(SB), NOSPLIT, $0-53
+TEXT ·gemmStrided1AVX512(SB), NOSPLIT, $0-53
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   b+24(FP), DX
@@ -61,11 +61,11 @@ write:
 	MOVQ   c+32(FP), AX
 	MOVQ   ldc+40(FP), CX
 	MOVL   mask+48(FP), DX
+	MOVB   accumulate+52(FP), BL
 	KMOVW  DX, K1
 	SHRL   $0x10, DX
 	KMOVW  DX, K2
-	MOVB   accumulate+52(FP), DL
-	TESTB  DL, DL
+	TESTB  BL, BL
 	JEQ    store
 	MOVQ   AX, DX
 	VADDPS (DX), Z0, K1, Z0
@@ -79,9 +79,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func gemmPanel1(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+// func gemmPanel1AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
 // Requires: AVX, AVX512F
-TEXT ·gemmPanel1(SB), NOSPLIT, $0-53
+TEXT ·gemmPanel1AVX512(SB), NOSPLIT, $0-53
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   b+24(FP), DX
@@ -135,11 +135,11 @@ write:
 	MOVQ   c+32(FP), AX
 	MOVQ   ldc+40(FP), CX
 	MOVL   mask+48(FP), DX
+	MOVB   accumulate+52(FP), BL
 	KMOVW  DX, K1
 	SHRL   $0x10, DX
 	KMOVW  DX, K2
-	MOVB   accumulate+52(FP), DL
-	TESTB  DL, DL
+	TESTB  BL, BL
 	JEQ    store
 	MOVQ   AX, DX
 	VADDPS (DX), Z0, K1, Z0
@@ -153,9 +153,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func gemmStrided2(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+// func gemmStrided2AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
 // Requires: AVX, AVX512F
-TEXT ·gemmStrided2(SB), NOSPLIT, $0-53
+TEXT ·gemmStrided2AVX512(SB), NOSPLIT, $0-53
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   b+24(FP), DX
@@ -227,11 +227,11 @@ write:
 	MOVQ   c+32(FP), AX
 	MOVQ   ldc+40(FP), CX
 	MOVL   mask+48(FP), DX
+	MOVB   accumulate+52(FP), BL
 	KMOVW  DX, K1
 	SHRL   $0x10, DX
 	KMOVW  DX, K2
-	MOVB   accumulate+52(FP), DL
-	TESTB  DL, DL
+	TESTB  BL, BL
 	JEQ    store
 	MOVQ   AX, DX
 	VADDPS (DX), Z0, K1, Z0
@@ -251,9 +251,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func gemmPanel2(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+// func gemmPanel2AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
 // Requires: AVX, AVX512F
-TEXT ·gemmPanel2(SB), NOSPLIT, $0-53
+TEXT ·gemmPanel2AVX512(SB), NOSPLIT, $0-53
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   b+24(FP), DX
@@ -324,11 +324,11 @@ write:
 	MOVQ   c+32(FP), AX
 	MOVQ   ldc+40(FP), CX
 	MOVL   mask+48(FP), DX
+	MOVB   accumulate+52(FP), BL
 	KMOVW  DX, K1
 	SHRL   $0x10, DX
 	KMOVW  DX, K2
-	MOVB   accumulate+52(FP), DL
-	TESTB  DL, DL
+	TESTB  BL, BL
 	JEQ    store
 	MOVQ   AX, DX
 	VADDPS (DX), Z0, K1, Z0
@@ -348,9 +348,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func gemmStrided3(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+// func gemmStrided3AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
 // Requires: AVX, AVX512F
-TEXT ·gemmStrided3(SB), NOSPLIT, $0-53
+TEXT ·gemmStrided3AVX512(SB), NOSPLIT, $0-53
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   b+24(FP), DX
@@ -439,11 +439,11 @@ write:
 	MOVQ   c+32(FP), AX
 	MOVQ   ldc+40(FP), CX
 	MOVL   mask+48(FP), DX
+	MOVB   accumulate+52(FP), BL
 	KMOVW  DX, K1
 	SHRL   $0x10, DX
 	KMOVW  DX, K2
-	MOVB   accumulate+52(FP), DL
-	TESTB  DL, DL
+	TESTB  BL, BL
 	JEQ    store
 	MOVQ   AX, DX
 	VADDPS (DX), Z0, K1, Z0
@@ -469,9 +469,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func gemmPanel3(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+// func gemmPanel3AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
 // Requires: AVX, AVX512F
-TEXT ·gemmPanel3(SB), NOSPLIT, $0-53
+TEXT ·gemmPanel3AVX512(SB), NOSPLIT, $0-53
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   b+24(FP), DX
@@ -559,11 +559,11 @@ write:
 	MOVQ   c+32(FP), AX
 	MOVQ   ldc+40(FP), CX
 	MOVL   mask+48(FP), DX
+	MOVB   accumulate+52(FP), BL
 	KMOVW  DX, K1
 	SHRL   $0x10, DX
 	KMOVW  DX, K2
-	MOVB   accumulate+52(FP), DL
-	TESTB  DL, DL
+	TESTB  BL, BL
 	JEQ    store
 	MOVQ   AX, DX
 	VADDPS (DX), Z0, K1, Z0
@@ -589,9 +589,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func gemmStrided4(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+// func gemmStrided4AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
 // Requires: AVX, AVX512F
-TEXT ·gemmStrided4(SB), NOSPLIT, $0-53
+TEXT ·gemmStrided4AVX512(SB), NOSPLIT, $0-53
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   b+24(FP), DX
@@ -701,11 +701,11 @@ write:
 	MOVQ   c+32(FP), AX
 	MOVQ   ldc+40(FP), CX
 	MOVL   mask+48(FP), DX
+	MOVB   accumulate+52(FP), BL
 	KMOVW  DX, K1
 	SHRL   $0x10, DX
 	KMOVW  DX, K2
-	MOVB   accumulate+52(FP), DL
-	TESTB  DL, DL
+	TESTB  BL, BL
 	JEQ    store
 	MOVQ   AX, DX
 	VADDPS (DX), Z0, K1, Z0
@@ -737,9 +737,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func gemmPanel4(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+// func gemmPanel4AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
 // Requires: AVX, AVX512F
-TEXT ·gemmPanel4(SB), NOSPLIT, $0-53
+TEXT ·gemmPanel4AVX512(SB), NOSPLIT, $0-53
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   b+24(FP), DX
@@ -844,11 +844,11 @@ write:
 	MOVQ   c+32(FP), AX
 	MOVQ   ldc+40(FP), CX
 	MOVL   mask+48(FP), DX
+	MOVB   accumulate+52(FP), BL
 	KMOVW  DX, K1
 	SHRL   $0x10, DX
 	KMOVW  DX, K2
-	MOVB   accumulate+52(FP), DL
-	TESTB  DL, DL
+	TESTB  BL, BL
 	JEQ    store
 	MOVQ   AX, DX
 	VADDPS (DX), Z0, K1, Z0
@@ -880,9 +880,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func gemmStrided5(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+// func gemmStrided5AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
 // Requires: AVX, AVX512F
-TEXT ·gemmStrided5(SB), NOSPLIT, $0-53
+TEXT ·gemmStrided5AVX512(SB), NOSPLIT, $0-53
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   b+24(FP), DX
@@ -1009,11 +1009,11 @@ write:
 	MOVQ   c+32(FP), AX
 	MOVQ   ldc+40(FP), CX
 	MOVL   mask+48(FP), DX
+	MOVB   accumulate+52(FP), BL
 	KMOVW  DX, K1
 	SHRL   $0x10, DX
 	KMOVW  DX, K2
-	MOVB   accumulate+52(FP), DL
-	TESTB  DL, DL
+	TESTB  BL, BL
 	JEQ    store
 	MOVQ   AX, DX
 	VADDPS (DX), Z0, K1, Z0
@@ -1051,9 +1051,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func gemmPanel5(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+// func gemmPanel5AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
 // Requires: AVX, AVX512F
-TEXT ·gemmPanel5(SB), NOSPLIT, $0-53
+TEXT ·gemmPanel5AVX512(SB), NOSPLIT, $0-53
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   b+24(FP), DX
@@ -1175,11 +1175,11 @@ write:
 	MOVQ   c+32(FP), AX
 	MOVQ   ldc+40(FP), CX
 	MOVL   mask+48(FP), DX
+	MOVB   accumulate+52(FP), BL
 	KMOVW  DX, K1
 	SHRL   $0x10, DX
 	KMOVW  DX, K2
-	MOVB   accumulate+52(FP), DL
-	TESTB  DL, DL
+	TESTB  BL, BL
 	JEQ    store
 	MOVQ   AX, DX
 	VADDPS (DX), Z0, K1, Z0
@@ -1217,9 +1217,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func gemmStrided6(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+// func gemmStrided6AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
 // Requires: AVX, AVX512F
-TEXT ·gemmStrided6(SB), NOSPLIT, $0-53
+TEXT ·gemmStrided6AVX512(SB), NOSPLIT, $0-53
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   b+24(FP), DX
@@ -1363,11 +1363,11 @@ write:
 	MOVQ   c+32(FP), AX
 	MOVQ   ldc+40(FP), CX
 	MOVL   mask+48(FP), DX
+	MOVB   accumulate+52(FP), BL
 	KMOVW  DX, K1
 	SHRL   $0x10, DX
 	KMOVW  DX, K2
-	MOVB   accumulate+52(FP), DL
-	TESTB  DL, DL
+	TESTB  BL, BL
 	JEQ    store
 	MOVQ   AX, DX
 	VADDPS (DX), Z0, K1, Z0
@@ -1411,9 +1411,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func gemmPanel6(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+// func gemmPanel6AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
 // Requires: AVX, AVX512F
-TEXT ·gemmPanel6(SB), NOSPLIT, $0-53
+TEXT ·gemmPanel6AVX512(SB), NOSPLIT, $0-53
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   b+24(FP), DX
@@ -1552,11 +1552,11 @@ write:
 	MOVQ   c+32(FP), AX
 	MOVQ   ldc+40(FP), CX
 	MOVL   mask+48(FP), DX
+	MOVB   accumulate+52(FP), BL
 	KMOVW  DX, K1
 	SHRL   $0x10, DX
 	KMOVW  DX, K2
-	MOVB   accumulate+52(FP), DL
-	TESTB  DL, DL
+	TESTB  BL, BL
 	JEQ    store
 	MOVQ   AX, DX
 	VADDPS (DX), Z0, K1, Z0
@@ -1600,9 +1600,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func gemmStrided7(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+// func gemmStrided7AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
 // Requires: AVX, AVX512F
-TEXT ·gemmStrided7(SB), NOSPLIT, $0-53
+TEXT ·gemmStrided7AVX512(SB), NOSPLIT, $0-53
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   b+24(FP), DX
@@ -1766,11 +1766,11 @@ write:
 	MOVQ   c+32(FP), AX
 	MOVQ   ldc+40(FP), CX
 	MOVL   mask+48(FP), DX
+	MOVB   accumulate+52(FP), BL
 	KMOVW  DX, K1
 	SHRL   $0x10, DX
 	KMOVW  DX, K2
-	MOVB   accumulate+52(FP), DL
-	TESTB  DL, DL
+	TESTB  BL, BL
 	JEQ    store
 	MOVQ   AX, DX
 	VADDPS (DX), Z0, K1, Z0
@@ -1820,9 +1820,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func gemmPanel7(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+// func gemmPanel7AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
 // Requires: AVX, AVX512F
-TEXT ·gemmPanel7(SB), NOSPLIT, $0-53
+TEXT ·gemmPanel7AVX512(SB), NOSPLIT, $0-53
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   b+24(FP), DX
@@ -1978,11 +1978,11 @@ write:
 	MOVQ   c+32(FP), AX
 	MOVQ   ldc+40(FP), CX
 	MOVL   mask+48(FP), DX
+	MOVB   accumulate+52(FP), BL
 	KMOVW  DX, K1
 	SHRL   $0x10, DX
 	KMOVW  DX, K2
-	MOVB   accumulate+52(FP), DL
-	TESTB  DL, DL
+	TESTB  BL, BL
 	JEQ    store
 	MOVQ   AX, DX
 	VADDPS (DX), Z0, K1, Z0
@@ -2032,9 +2032,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func gemmStrided8(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+// func gemmStrided8AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
 // Requires: AVX, AVX512F
-TEXT ·gemmStrided8(SB), NOSPLIT, $0-53
+TEXT ·gemmStrided8AVX512(SB), NOSPLIT, $0-53
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   b+24(FP), DX
@@ -2215,11 +2215,11 @@ write:
 	MOVQ   c+32(FP), AX
 	MOVQ   ldc+40(FP), CX
 	MOVL   mask+48(FP), DX
+	MOVB   accumulate+52(FP), BL
 	KMOVW  DX, K1
 	SHRL   $0x10, DX
 	KMOVW  DX, K2
-	MOVB   accumulate+52(FP), DL
-	TESTB  DL, DL
+	TESTB  BL, BL
 	JEQ    store
 	MOVQ   AX, DX
 	VADDPS (DX), Z0, K1, Z0
@@ -2275,9 +2275,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func gemmPanel8(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+// func gemmPanel8AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
 // Requires: AVX, AVX512F
-TEXT ·gemmPanel8(SB), NOSPLIT, $0-53
+TEXT ·gemmPanel8AVX512(SB), NOSPLIT, $0-53
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   b+24(FP), DX
@@ -2450,11 +2450,11 @@ write:
 	MOVQ   c+32(FP), AX
 	MOVQ   ldc+40(FP), CX
 	MOVL   mask+48(FP), DX
+	MOVB   accumulate+52(FP), BL
 	KMOVW  DX, K1
 	SHRL   $0x10, DX
 	KMOVW  DX, K2
-	MOVB   accumulate+52(FP), DL
-	TESTB  DL, DL
+	TESTB  BL, BL
 	JEQ    store
 	MOVQ   AX, DX
 	VADDPS (DX), Z0, K1, Z0
@@ -2510,9 +2510,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func gemmStrided9(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+// func gemmStrided9AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
 // Requires: AVX, AVX512F
-TEXT ·gemmStrided9(SB), NOSPLIT, $0-53
+TEXT ·gemmStrided9AVX512(SB), NOSPLIT, $0-53
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   b+24(FP), DX
@@ -2710,11 +2710,11 @@ write:
 	MOVQ   c+32(FP), AX
 	MOVQ   ldc+40(FP), CX
 	MOVL   mask+48(FP), DX
+	MOVB   accumulate+52(FP), BL
 	KMOVW  DX, K1
 	SHRL   $0x10, DX
 	KMOVW  DX, K2
-	MOVB   accumulate+52(FP), DL
-	TESTB  DL, DL
+	TESTB  BL, BL
 	JEQ    store
 	MOVQ   AX, DX
 	VADDPS (DX), Z0, K1, Z0
@@ -2776,9 +2776,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func gemmPanel9(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+// func gemmPanel9AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
 // Requires: AVX, AVX512F
-TEXT ·gemmPanel9(SB), NOSPLIT, $0-53
+TEXT ·gemmPanel9AVX512(SB), NOSPLIT, $0-53
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   b+24(FP), DX
@@ -2968,11 +2968,11 @@ write:
 	MOVQ   c+32(FP), AX
 	MOVQ   ldc+40(FP), CX
 	MOVL   mask+48(FP), DX
+	MOVB   accumulate+52(FP), BL
 	KMOVW  DX, K1
 	SHRL   $0x10, DX
 	KMOVW  DX, K2
-	MOVB   accumulate+52(FP), DL
-	TESTB  DL, DL
+	TESTB  BL, BL
 	JEQ    store
 	MOVQ   AX, DX
 	VADDPS (DX), Z0, K1, Z0
@@ -3034,9 +3034,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func gemmStrided10(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+// func gemmStrided10AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
 // Requires: AVX, AVX512F
-TEXT ·gemmStrided10(SB), NOSPLIT, $0-53
+TEXT ·gemmStrided10AVX512(SB), NOSPLIT, $0-53
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   b+24(FP), DX
@@ -3254,11 +3254,11 @@ write:
 	MOVQ   c+32(FP), AX
 	MOVQ   ldc+40(FP), CX
 	MOVL   mask+48(FP), DX
+	MOVB   accumulate+52(FP), BL
 	KMOVW  DX, K1
 	SHRL   $0x10, DX
 	KMOVW  DX, K2
-	MOVB   accumulate+52(FP), DL
-	TESTB  DL, DL
+	TESTB  BL, BL
 	JEQ    store
 	MOVQ   AX, DX
 	VADDPS (DX), Z0, K1, Z0
@@ -3326,9 +3326,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func gemmPanel10(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+// func gemmPanel10AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
 // Requires: AVX, AVX512F
-TEXT ·gemmPanel10(SB), NOSPLIT, $0-53
+TEXT ·gemmPanel10AVX512(SB), NOSPLIT, $0-53
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   b+24(FP), DX
@@ -3535,11 +3535,11 @@ write:
 	MOVQ   c+32(FP), AX
 	MOVQ   ldc+40(FP), CX
 	MOVL   mask+48(FP), DX
+	MOVB   accumulate+52(FP), BL
 	KMOVW  DX, K1
 	SHRL   $0x10, DX
 	KMOVW  DX, K2
-	MOVB   accumulate+52(FP), DL
-	TESTB  DL, DL
+	TESTB  BL, BL
 	JEQ    store
 	MOVQ   AX, DX
 	VADDPS (DX), Z0, K1, Z0
@@ -3607,9 +3607,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func gemmStrided11(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+// func gemmStrided11AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
 // Requires: AVX, AVX512F
-TEXT ·gemmStrided11(SB), NOSPLIT, $0-53
+TEXT ·gemmStrided11AVX512(SB), NOSPLIT, $0-53
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   b+24(FP), DX
@@ -3844,11 +3844,11 @@ write:
 	MOVQ   c+32(FP), AX
 	MOVQ   ldc+40(FP), CX
 	MOVL   mask+48(FP), DX
+	MOVB   accumulate+52(FP), BL
 	KMOVW  DX, K1
 	SHRL   $0x10, DX
 	KMOVW  DX, K2
-	MOVB   accumulate+52(FP), DL
-	TESTB  DL, DL
+	TESTB  BL, BL
 	JEQ    store
 	MOVQ   AX, DX
 	VADDPS (DX), Z0, K1, Z0
@@ -3922,9 +3922,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func gemmPanel11(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+// func gemmPanel11AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
 // Requires: AVX, AVX512F
-TEXT ·gemmPanel11(SB), NOSPLIT, $0-53
+TEXT ·gemmPanel11AVX512(SB), NOSPLIT, $0-53
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   b+24(FP), DX
@@ -4148,11 +4148,11 @@ write:
 	MOVQ   c+32(FP), AX
 	MOVQ   ldc+40(FP), CX
 	MOVL   mask+48(FP), DX
+	MOVB   accumulate+52(FP), BL
 	KMOVW  DX, K1
 	SHRL   $0x10, DX
 	KMOVW  DX, K2
-	MOVB   accumulate+52(FP), DL
-	TESTB  DL, DL
+	TESTB  BL, BL
 	JEQ    store
 	MOVQ   AX, DX
 	VADDPS (DX), Z0, K1, Z0
@@ -4226,9 +4226,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func gemmStrided12(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+// func gemmStrided12AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
 // Requires: AVX, AVX512F
-TEXT ·gemmStrided12(SB), NOSPLIT, $0-53
+TEXT ·gemmStrided12AVX512(SB), NOSPLIT, $0-53
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   b+24(FP), DX
@@ -4480,11 +4480,11 @@ write:
 	MOVQ   c+32(FP), AX
 	MOVQ   ldc+40(FP), CX
 	MOVL   mask+48(FP), DX
+	MOVB   accumulate+52(FP), BL
 	KMOVW  DX, K1
 	SHRL   $0x10, DX
 	KMOVW  DX, K2
-	MOVB   accumulate+52(FP), DL
-	TESTB  DL, DL
+	TESTB  BL, BL
 	JEQ    store
 	MOVQ   AX, DX
 	VADDPS (DX), Z0, K1, Z0
@@ -4564,9 +4564,9 @@ store:
 	VZEROUPPER
 	RET
 
-// func gemmPanel12(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+// func gemmPanel12AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
 // Requires: AVX, AVX512F
-TEXT ·gemmPanel12(SB), NOSPLIT, $0-53
+TEXT ·gemmPanel12AVX512(SB), NOSPLIT, $0-53
 	MOVQ   k+0(FP), AX
 	MOVQ   a+8(FP), CX
 	MOVQ   b+24(FP), DX
@@ -4807,11 +4807,11 @@ write:
 	MOVQ   c+32(FP), AX
 	MOVQ   ldc+40(FP), CX
 	MOVL   mask+48(FP), DX
+	MOVB   accumulate+52(FP), BL
 	KMOVW  DX, K1
 	SHRL   $0x10, DX
 	KMOVW  DX, K2
-	MOVB   accumulate+52(FP), DL
-	TESTB  DL, DL
+	TESTB  BL, BL
 	JEQ    store
 	MOVQ   AX, DX
 	VADDPS (DX), Z0, K1, Z0
@@ -4888,5 +4888,2063 @@ store:
 	VMOVUPS Z22, K1, (AX)
 	VMOVUPS Z23, K2, 64(AX)
 	ADDQ    CX, AX
+	VZEROUPPER
+	RET
+
+// func gemmStrided1AVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+// Requires: AVX, AVX2, FMA3
+TEXT ·gemmStrided1AVX2(SB), NOSPLIT, $0-53
+	XORQ AX, AX
+
+half:
+	MOVQ   k+0(FP), CX
+	MOVQ   a+8(FP), DX
+	MOVQ   b+24(FP), BX
+	ADDQ   AX, BX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	MOVQ   lda+16(FP), SI
+	SUBQ   $0x04, CX
+	JLT    tail
+
+loop:
+	VMOVUPS      (BX), Y2
+	VMOVUPS      32(BX), Y3
+	VBROADCASTSS (DX), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	VMOVUPS      128(BX), Y2
+	VMOVUPS      160(BX), Y3
+	VBROADCASTSS 4(DX), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	VMOVUPS      256(BX), Y2
+	VMOVUPS      288(BX), Y3
+	VBROADCASTSS 8(DX), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	VMOVUPS      384(BX), Y2
+	VMOVUPS      416(BX), Y3
+	VBROADCASTSS 12(DX), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	ADDQ         $0x00000200, BX
+	ADDQ         $0x00000010, DX
+	SUBQ         $0x04, CX
+	JGE          loop
+
+tail:
+	ADDQ $0x04, CX
+	JLE  write
+
+one:
+	VMOVUPS      (BX), Y2
+	VMOVUPS      32(BX), Y3
+	VBROADCASTSS (DX), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	ADDQ         $0x00000080, BX
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JG           one
+
+write:
+	MOVQ         c+32(FP), DX
+	MOVQ         ldc+40(FP), BX
+	MOVL         mask+48(FP), SI
+	MOVB         accumulate+52(FP), DI
+	ADDQ         AX, DX
+	MOVQ         AX, CX
+	SHRQ         $0x02, CX
+	SHRL         CL, SI
+	VMOVD        SI, X2
+	VPBROADCASTD X2, Y4
+	VPSLLVD      laneShifts<>+32(SB), Y4, Y3
+	VPSLLVD      laneShifts<>+0(SB), Y4, Y4
+	TESTB        DI, DI
+	JEQ          store
+	MOVQ         DX, CX
+	VMASKMOVPS   (CX), Y4, Y2
+	VADDPS       Y2, Y0, Y0
+	VMASKMOVPS   32(CX), Y3, Y2
+	VADDPS       Y2, Y1, Y1
+	ADDQ         BX, CX
+
+store:
+	VMASKMOVPS Y0, Y4, (DX)
+	VMASKMOVPS Y1, Y3, 32(DX)
+	ADDQ       BX, DX
+	ADDQ       $0x40, AX
+	CMPQ       AX, $0x80
+	JLT        half
+	VZEROUPPER
+	RET
+
+DATA laneShifts<>+0(SB)/4, $0x0000001f
+DATA laneShifts<>+4(SB)/4, $0x0000001e
+DATA laneShifts<>+8(SB)/4, $0x0000001d
+DATA laneShifts<>+12(SB)/4, $0x0000001c
+DATA laneShifts<>+16(SB)/4, $0x0000001b
+DATA laneShifts<>+20(SB)/4, $0x0000001a
+DATA laneShifts<>+24(SB)/4, $0x00000019
+DATA laneShifts<>+28(SB)/4, $0x00000018
+DATA laneShifts<>+32(SB)/4, $0x00000017
+DATA laneShifts<>+36(SB)/4, $0x00000016
+DATA laneShifts<>+40(SB)/4, $0x00000015
+DATA laneShifts<>+44(SB)/4, $0x00000014
+DATA laneShifts<>+48(SB)/4, $0x00000013
+DATA laneShifts<>+52(SB)/4, $0x00000012
+DATA laneShifts<>+56(SB)/4, $0x00000011
+DATA laneShifts<>+60(SB)/4, $0x00000010
+GLOBL laneShifts<>(SB), RODATA|NOPTR, $64
+
+// func gemmPanel1AVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+// Requires: AVX, AVX2, FMA3
+TEXT ·gemmPanel1AVX2(SB), NOSPLIT, $0-53
+	XORQ AX, AX
+
+half:
+	MOVQ   k+0(FP), CX
+	MOVQ   a+8(FP), DX
+	MOVQ   b+24(FP), BX
+	ADDQ   AX, BX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	SUBQ   $0x04, CX
+	JLT    tail
+
+loop:
+	VMOVUPS      (BX), Y2
+	VMOVUPS      32(BX), Y3
+	VBROADCASTSS (DX), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	VMOVUPS      128(BX), Y2
+	VMOVUPS      160(BX), Y3
+	VBROADCASTSS 24(DX), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	VMOVUPS      256(BX), Y2
+	VMOVUPS      288(BX), Y3
+	VBROADCASTSS 48(DX), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	VMOVUPS      384(BX), Y2
+	VMOVUPS      416(BX), Y3
+	VBROADCASTSS 72(DX), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	ADDQ         $0x00000200, BX
+	ADDQ         $0x00000060, DX
+	SUBQ         $0x04, CX
+	JGE          loop
+
+tail:
+	ADDQ $0x04, CX
+	JLE  write
+
+one:
+	VMOVUPS      (BX), Y2
+	VMOVUPS      32(BX), Y3
+	VBROADCASTSS (DX), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	ADDQ         $0x00000080, BX
+	ADDQ         $0x00000018, DX
+	DECQ         CX
+	JG           one
+
+write:
+	MOVQ         c+32(FP), DX
+	MOVQ         ldc+40(FP), BX
+	MOVL         mask+48(FP), SI
+	MOVB         accumulate+52(FP), DI
+	ADDQ         AX, DX
+	MOVQ         AX, CX
+	SHRQ         $0x02, CX
+	SHRL         CL, SI
+	VMOVD        SI, X2
+	VPBROADCASTD X2, Y4
+	VPSLLVD      laneShifts<>+32(SB), Y4, Y3
+	VPSLLVD      laneShifts<>+0(SB), Y4, Y4
+	TESTB        DI, DI
+	JEQ          store
+	MOVQ         DX, CX
+	VMASKMOVPS   (CX), Y4, Y2
+	VADDPS       Y2, Y0, Y0
+	VMASKMOVPS   32(CX), Y3, Y2
+	VADDPS       Y2, Y1, Y1
+	ADDQ         BX, CX
+
+store:
+	VMASKMOVPS Y0, Y4, (DX)
+	VMASKMOVPS Y1, Y3, 32(DX)
+	ADDQ       BX, DX
+	ADDQ       $0x40, AX
+	CMPQ       AX, $0x80
+	JLT        half
+	VZEROUPPER
+	RET
+
+// func gemmStrided2AVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+// Requires: AVX, AVX2, FMA3
+TEXT ·gemmStrided2AVX2(SB), NOSPLIT, $0-53
+	XORQ AX, AX
+
+half:
+	MOVQ   k+0(FP), CX
+	MOVQ   a+8(FP), DX
+	MOVQ   b+24(FP), BX
+	ADDQ   AX, BX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	MOVQ   lda+16(FP), SI
+	SUBQ   $0x04, CX
+	JLT    tail
+
+loop:
+	VMOVUPS      (BX), Y4
+	VMOVUPS      32(BX), Y5
+	VBROADCASTSS (DX), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS (DX)(SI*1), Y7
+	VFMADD231PS  Y4, Y7, Y2
+	VFMADD231PS  Y5, Y7, Y3
+	VMOVUPS      128(BX), Y4
+	VMOVUPS      160(BX), Y5
+	VBROADCASTSS 4(DX), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS 4(DX)(SI*1), Y7
+	VFMADD231PS  Y4, Y7, Y2
+	VFMADD231PS  Y5, Y7, Y3
+	VMOVUPS      256(BX), Y4
+	VMOVUPS      288(BX), Y5
+	VBROADCASTSS 8(DX), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS 8(DX)(SI*1), Y7
+	VFMADD231PS  Y4, Y7, Y2
+	VFMADD231PS  Y5, Y7, Y3
+	VMOVUPS      384(BX), Y4
+	VMOVUPS      416(BX), Y5
+	VBROADCASTSS 12(DX), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS 12(DX)(SI*1), Y7
+	VFMADD231PS  Y4, Y7, Y2
+	VFMADD231PS  Y5, Y7, Y3
+	ADDQ         $0x00000200, BX
+	ADDQ         $0x00000010, DX
+	SUBQ         $0x04, CX
+	JGE          loop
+
+tail:
+	ADDQ $0x04, CX
+	JLE  write
+
+one:
+	VMOVUPS      (BX), Y4
+	VMOVUPS      32(BX), Y5
+	VBROADCASTSS (DX), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS (DX)(SI*1), Y7
+	VFMADD231PS  Y4, Y7, Y2
+	VFMADD231PS  Y5, Y7, Y3
+	ADDQ         $0x00000080, BX
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JG           one
+
+write:
+	MOVQ         c+32(FP), DX
+	MOVQ         ldc+40(FP), BX
+	MOVL         mask+48(FP), SI
+	MOVB         accumulate+52(FP), DI
+	ADDQ         AX, DX
+	MOVQ         AX, CX
+	SHRQ         $0x02, CX
+	SHRL         CL, SI
+	VMOVD        SI, X4
+	VPBROADCASTD X4, Y6
+	VPSLLVD      laneShifts<>+32(SB), Y6, Y7
+	VPSLLVD      laneShifts<>+0(SB), Y6, Y6
+	TESTB        DI, DI
+	JEQ          store
+	MOVQ         DX, CX
+	VMASKMOVPS   (CX), Y6, Y4
+	VADDPS       Y4, Y0, Y0
+	VMASKMOVPS   32(CX), Y7, Y4
+	VADDPS       Y4, Y1, Y1
+	ADDQ         BX, CX
+	VMASKMOVPS   (CX), Y6, Y4
+	VADDPS       Y4, Y2, Y2
+	VMASKMOVPS   32(CX), Y7, Y4
+	VADDPS       Y4, Y3, Y3
+	ADDQ         BX, CX
+
+store:
+	VMASKMOVPS Y0, Y6, (DX)
+	VMASKMOVPS Y1, Y7, 32(DX)
+	ADDQ       BX, DX
+	VMASKMOVPS Y2, Y6, (DX)
+	VMASKMOVPS Y3, Y7, 32(DX)
+	ADDQ       BX, DX
+	ADDQ       $0x40, AX
+	CMPQ       AX, $0x80
+	JLT        half
+	VZEROUPPER
+	RET
+
+// func gemmPanel2AVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+// Requires: AVX, AVX2, FMA3
+TEXT ·gemmPanel2AVX2(SB), NOSPLIT, $0-53
+	XORQ AX, AX
+
+half:
+	MOVQ   k+0(FP), CX
+	MOVQ   a+8(FP), DX
+	MOVQ   b+24(FP), BX
+	ADDQ   AX, BX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	SUBQ   $0x04, CX
+	JLT    tail
+
+loop:
+	VMOVUPS      (BX), Y4
+	VMOVUPS      32(BX), Y5
+	VBROADCASTSS (DX), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS 4(DX), Y7
+	VFMADD231PS  Y4, Y7, Y2
+	VFMADD231PS  Y5, Y7, Y3
+	VMOVUPS      128(BX), Y4
+	VMOVUPS      160(BX), Y5
+	VBROADCASTSS 24(DX), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS 28(DX), Y7
+	VFMADD231PS  Y4, Y7, Y2
+	VFMADD231PS  Y5, Y7, Y3
+	VMOVUPS      256(BX), Y4
+	VMOVUPS      288(BX), Y5
+	VBROADCASTSS 48(DX), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS 52(DX), Y7
+	VFMADD231PS  Y4, Y7, Y2
+	VFMADD231PS  Y5, Y7, Y3
+	VMOVUPS      384(BX), Y4
+	VMOVUPS      416(BX), Y5
+	VBROADCASTSS 72(DX), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS 76(DX), Y7
+	VFMADD231PS  Y4, Y7, Y2
+	VFMADD231PS  Y5, Y7, Y3
+	ADDQ         $0x00000200, BX
+	ADDQ         $0x00000060, DX
+	SUBQ         $0x04, CX
+	JGE          loop
+
+tail:
+	ADDQ $0x04, CX
+	JLE  write
+
+one:
+	VMOVUPS      (BX), Y4
+	VMOVUPS      32(BX), Y5
+	VBROADCASTSS (DX), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS 4(DX), Y7
+	VFMADD231PS  Y4, Y7, Y2
+	VFMADD231PS  Y5, Y7, Y3
+	ADDQ         $0x00000080, BX
+	ADDQ         $0x00000018, DX
+	DECQ         CX
+	JG           one
+
+write:
+	MOVQ         c+32(FP), DX
+	MOVQ         ldc+40(FP), BX
+	MOVL         mask+48(FP), SI
+	MOVB         accumulate+52(FP), DI
+	ADDQ         AX, DX
+	MOVQ         AX, CX
+	SHRQ         $0x02, CX
+	SHRL         CL, SI
+	VMOVD        SI, X4
+	VPBROADCASTD X4, Y6
+	VPSLLVD      laneShifts<>+32(SB), Y6, Y7
+	VPSLLVD      laneShifts<>+0(SB), Y6, Y6
+	TESTB        DI, DI
+	JEQ          store
+	MOVQ         DX, CX
+	VMASKMOVPS   (CX), Y6, Y4
+	VADDPS       Y4, Y0, Y0
+	VMASKMOVPS   32(CX), Y7, Y4
+	VADDPS       Y4, Y1, Y1
+	ADDQ         BX, CX
+	VMASKMOVPS   (CX), Y6, Y4
+	VADDPS       Y4, Y2, Y2
+	VMASKMOVPS   32(CX), Y7, Y4
+	VADDPS       Y4, Y3, Y3
+	ADDQ         BX, CX
+
+store:
+	VMASKMOVPS Y0, Y6, (DX)
+	VMASKMOVPS Y1, Y7, 32(DX)
+	ADDQ       BX, DX
+	VMASKMOVPS Y2, Y6, (DX)
+	VMASKMOVPS Y3, Y7, 32(DX)
+	ADDQ       BX, DX
+	ADDQ       $0x40, AX
+	CMPQ       AX, $0x80
+	JLT        half
+	VZEROUPPER
+	RET
+
+// func gemmStrided3AVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+// Requires: AVX, AVX2, FMA3
+TEXT ·gemmStrided3AVX2(SB), NOSPLIT, $0-53
+	XORQ AX, AX
+
+half:
+	MOVQ   k+0(FP), CX
+	MOVQ   a+8(FP), DX
+	MOVQ   b+24(FP), BX
+	ADDQ   AX, BX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	MOVQ   lda+16(FP), SI
+	SUBQ   $0x04, CX
+	JLT    tail
+
+loop:
+	VMOVUPS      (BX), Y6
+	VMOVUPS      32(BX), Y7
+	VBROADCASTSS (DX), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS (DX)(SI*1), Y9
+	VFMADD231PS  Y6, Y9, Y2
+	VFMADD231PS  Y7, Y9, Y3
+	VBROADCASTSS (DX)(SI*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	VMOVUPS      128(BX), Y6
+	VMOVUPS      160(BX), Y7
+	VBROADCASTSS 4(DX), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS 4(DX)(SI*1), Y9
+	VFMADD231PS  Y6, Y9, Y2
+	VFMADD231PS  Y7, Y9, Y3
+	VBROADCASTSS 4(DX)(SI*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	VMOVUPS      256(BX), Y6
+	VMOVUPS      288(BX), Y7
+	VBROADCASTSS 8(DX), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS 8(DX)(SI*1), Y9
+	VFMADD231PS  Y6, Y9, Y2
+	VFMADD231PS  Y7, Y9, Y3
+	VBROADCASTSS 8(DX)(SI*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	VMOVUPS      384(BX), Y6
+	VMOVUPS      416(BX), Y7
+	VBROADCASTSS 12(DX), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS 12(DX)(SI*1), Y9
+	VFMADD231PS  Y6, Y9, Y2
+	VFMADD231PS  Y7, Y9, Y3
+	VBROADCASTSS 12(DX)(SI*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	ADDQ         $0x00000200, BX
+	ADDQ         $0x00000010, DX
+	SUBQ         $0x04, CX
+	JGE          loop
+
+tail:
+	ADDQ $0x04, CX
+	JLE  write
+
+one:
+	VMOVUPS      (BX), Y6
+	VMOVUPS      32(BX), Y7
+	VBROADCASTSS (DX), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS (DX)(SI*1), Y9
+	VFMADD231PS  Y6, Y9, Y2
+	VFMADD231PS  Y7, Y9, Y3
+	VBROADCASTSS (DX)(SI*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	ADDQ         $0x00000080, BX
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JG           one
+
+write:
+	MOVQ         c+32(FP), DX
+	MOVQ         ldc+40(FP), BX
+	MOVL         mask+48(FP), SI
+	MOVB         accumulate+52(FP), DI
+	ADDQ         AX, DX
+	MOVQ         AX, CX
+	SHRQ         $0x02, CX
+	SHRL         CL, SI
+	VMOVD        SI, X6
+	VPBROADCASTD X6, Y8
+	VPSLLVD      laneShifts<>+32(SB), Y8, Y9
+	VPSLLVD      laneShifts<>+0(SB), Y8, Y8
+	TESTB        DI, DI
+	JEQ          store
+	MOVQ         DX, CX
+	VMASKMOVPS   (CX), Y8, Y6
+	VADDPS       Y6, Y0, Y0
+	VMASKMOVPS   32(CX), Y9, Y6
+	VADDPS       Y6, Y1, Y1
+	ADDQ         BX, CX
+	VMASKMOVPS   (CX), Y8, Y6
+	VADDPS       Y6, Y2, Y2
+	VMASKMOVPS   32(CX), Y9, Y6
+	VADDPS       Y6, Y3, Y3
+	ADDQ         BX, CX
+	VMASKMOVPS   (CX), Y8, Y6
+	VADDPS       Y6, Y4, Y4
+	VMASKMOVPS   32(CX), Y9, Y6
+	VADDPS       Y6, Y5, Y5
+	ADDQ         BX, CX
+
+store:
+	VMASKMOVPS Y0, Y8, (DX)
+	VMASKMOVPS Y1, Y9, 32(DX)
+	ADDQ       BX, DX
+	VMASKMOVPS Y2, Y8, (DX)
+	VMASKMOVPS Y3, Y9, 32(DX)
+	ADDQ       BX, DX
+	VMASKMOVPS Y4, Y8, (DX)
+	VMASKMOVPS Y5, Y9, 32(DX)
+	ADDQ       BX, DX
+	ADDQ       $0x40, AX
+	CMPQ       AX, $0x80
+	JLT        half
+	VZEROUPPER
+	RET
+
+// func gemmPanel3AVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+// Requires: AVX, AVX2, FMA3
+TEXT ·gemmPanel3AVX2(SB), NOSPLIT, $0-53
+	XORQ AX, AX
+
+half:
+	MOVQ   k+0(FP), CX
+	MOVQ   a+8(FP), DX
+	MOVQ   b+24(FP), BX
+	ADDQ   AX, BX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	SUBQ   $0x04, CX
+	JLT    tail
+
+loop:
+	VMOVUPS      (BX), Y6
+	VMOVUPS      32(BX), Y7
+	VBROADCASTSS (DX), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS 4(DX), Y9
+	VFMADD231PS  Y6, Y9, Y2
+	VFMADD231PS  Y7, Y9, Y3
+	VBROADCASTSS 8(DX), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	VMOVUPS      128(BX), Y6
+	VMOVUPS      160(BX), Y7
+	VBROADCASTSS 24(DX), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS 28(DX), Y9
+	VFMADD231PS  Y6, Y9, Y2
+	VFMADD231PS  Y7, Y9, Y3
+	VBROADCASTSS 32(DX), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	VMOVUPS      256(BX), Y6
+	VMOVUPS      288(BX), Y7
+	VBROADCASTSS 48(DX), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS 52(DX), Y9
+	VFMADD231PS  Y6, Y9, Y2
+	VFMADD231PS  Y7, Y9, Y3
+	VBROADCASTSS 56(DX), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	VMOVUPS      384(BX), Y6
+	VMOVUPS      416(BX), Y7
+	VBROADCASTSS 72(DX), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS 76(DX), Y9
+	VFMADD231PS  Y6, Y9, Y2
+	VFMADD231PS  Y7, Y9, Y3
+	VBROADCASTSS 80(DX), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	ADDQ         $0x00000200, BX
+	ADDQ         $0x00000060, DX
+	SUBQ         $0x04, CX
+	JGE          loop
+
+tail:
+	ADDQ $0x04, CX
+	JLE  write
+
+one:
+	VMOVUPS      (BX), Y6
+	VMOVUPS      32(BX), Y7
+	VBROADCASTSS (DX), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS 4(DX), Y9
+	VFMADD231PS  Y6, Y9, Y2
+	VFMADD231PS  Y7, Y9, Y3
+	VBROADCASTSS 8(DX), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	ADDQ         $0x00000080, BX
+	ADDQ         $0x00000018, DX
+	DECQ         CX
+	JG           one
+
+write:
+	MOVQ         c+32(FP), DX
+	MOVQ         ldc+40(FP), BX
+	MOVL         mask+48(FP), SI
+	MOVB         accumulate+52(FP), DI
+	ADDQ         AX, DX
+	MOVQ         AX, CX
+	SHRQ         $0x02, CX
+	SHRL         CL, SI
+	VMOVD        SI, X6
+	VPBROADCASTD X6, Y8
+	VPSLLVD      laneShifts<>+32(SB), Y8, Y9
+	VPSLLVD      laneShifts<>+0(SB), Y8, Y8
+	TESTB        DI, DI
+	JEQ          store
+	MOVQ         DX, CX
+	VMASKMOVPS   (CX), Y8, Y6
+	VADDPS       Y6, Y0, Y0
+	VMASKMOVPS   32(CX), Y9, Y6
+	VADDPS       Y6, Y1, Y1
+	ADDQ         BX, CX
+	VMASKMOVPS   (CX), Y8, Y6
+	VADDPS       Y6, Y2, Y2
+	VMASKMOVPS   32(CX), Y9, Y6
+	VADDPS       Y6, Y3, Y3
+	ADDQ         BX, CX
+	VMASKMOVPS   (CX), Y8, Y6
+	VADDPS       Y6, Y4, Y4
+	VMASKMOVPS   32(CX), Y9, Y6
+	VADDPS       Y6, Y5, Y5
+	ADDQ         BX, CX
+
+store:
+	VMASKMOVPS Y0, Y8, (DX)
+	VMASKMOVPS Y1, Y9, 32(DX)
+	ADDQ       BX, DX
+	VMASKMOVPS Y2, Y8, (DX)
+	VMASKMOVPS Y3, Y9, 32(DX)
+	ADDQ       BX, DX
+	VMASKMOVPS Y4, Y8, (DX)
+	VMASKMOVPS Y5, Y9, 32(DX)
+	ADDQ       BX, DX
+	ADDQ       $0x40, AX
+	CMPQ       AX, $0x80
+	JLT        half
+	VZEROUPPER
+	RET
+
+// func gemmStrided4AVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+// Requires: AVX, AVX2, FMA3
+TEXT ·gemmStrided4AVX2(SB), NOSPLIT, $0-53
+	XORQ AX, AX
+
+half:
+	MOVQ   k+0(FP), CX
+	MOVQ   a+8(FP), DX
+	MOVQ   b+24(FP), BX
+	ADDQ   AX, BX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	MOVQ   lda+16(FP), SI
+	LEAQ   (SI)(SI*2), DI
+	LEAQ   (DX)(DI*1), DI
+	SUBQ   $0x04, CX
+	JLT    tail
+
+loop:
+	VMOVUPS      (BX), Y8
+	VMOVUPS      32(BX), Y9
+	VBROADCASTSS (DX), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS (DX)(SI*1), Y11
+	VFMADD231PS  Y8, Y11, Y2
+	VFMADD231PS  Y9, Y11, Y3
+	VBROADCASTSS (DX)(SI*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS (DI), Y11
+	VFMADD231PS  Y8, Y11, Y6
+	VFMADD231PS  Y9, Y11, Y7
+	VMOVUPS      128(BX), Y8
+	VMOVUPS      160(BX), Y9
+	VBROADCASTSS 4(DX), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS 4(DX)(SI*1), Y11
+	VFMADD231PS  Y8, Y11, Y2
+	VFMADD231PS  Y9, Y11, Y3
+	VBROADCASTSS 4(DX)(SI*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS 4(DI), Y11
+	VFMADD231PS  Y8, Y11, Y6
+	VFMADD231PS  Y9, Y11, Y7
+	VMOVUPS      256(BX), Y8
+	VMOVUPS      288(BX), Y9
+	VBROADCASTSS 8(DX), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS 8(DX)(SI*1), Y11
+	VFMADD231PS  Y8, Y11, Y2
+	VFMADD231PS  Y9, Y11, Y3
+	VBROADCASTSS 8(DX)(SI*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS 8(DI), Y11
+	VFMADD231PS  Y8, Y11, Y6
+	VFMADD231PS  Y9, Y11, Y7
+	VMOVUPS      384(BX), Y8
+	VMOVUPS      416(BX), Y9
+	VBROADCASTSS 12(DX), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS 12(DX)(SI*1), Y11
+	VFMADD231PS  Y8, Y11, Y2
+	VFMADD231PS  Y9, Y11, Y3
+	VBROADCASTSS 12(DX)(SI*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS 12(DI), Y11
+	VFMADD231PS  Y8, Y11, Y6
+	VFMADD231PS  Y9, Y11, Y7
+	ADDQ         $0x00000200, BX
+	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000010, DI
+	SUBQ         $0x04, CX
+	JGE          loop
+
+tail:
+	ADDQ $0x04, CX
+	JLE  write
+
+one:
+	VMOVUPS      (BX), Y8
+	VMOVUPS      32(BX), Y9
+	VBROADCASTSS (DX), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS (DX)(SI*1), Y11
+	VFMADD231PS  Y8, Y11, Y2
+	VFMADD231PS  Y9, Y11, Y3
+	VBROADCASTSS (DX)(SI*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS (DI), Y11
+	VFMADD231PS  Y8, Y11, Y6
+	VFMADD231PS  Y9, Y11, Y7
+	ADDQ         $0x00000080, BX
+	ADDQ         $0x00000004, DX
+	ADDQ         $0x00000004, DI
+	DECQ         CX
+	JG           one
+
+write:
+	MOVQ         c+32(FP), DX
+	MOVQ         ldc+40(FP), BX
+	MOVL         mask+48(FP), SI
+	MOVB         accumulate+52(FP), DI
+	ADDQ         AX, DX
+	MOVQ         AX, CX
+	SHRQ         $0x02, CX
+	SHRL         CL, SI
+	VMOVD        SI, X8
+	VPBROADCASTD X8, Y10
+	VPSLLVD      laneShifts<>+32(SB), Y10, Y11
+	VPSLLVD      laneShifts<>+0(SB), Y10, Y10
+	TESTB        DI, DI
+	JEQ          store
+	MOVQ         DX, CX
+	VMASKMOVPS   (CX), Y10, Y8
+	VADDPS       Y8, Y0, Y0
+	VMASKMOVPS   32(CX), Y11, Y8
+	VADDPS       Y8, Y1, Y1
+	ADDQ         BX, CX
+	VMASKMOVPS   (CX), Y10, Y8
+	VADDPS       Y8, Y2, Y2
+	VMASKMOVPS   32(CX), Y11, Y8
+	VADDPS       Y8, Y3, Y3
+	ADDQ         BX, CX
+	VMASKMOVPS   (CX), Y10, Y8
+	VADDPS       Y8, Y4, Y4
+	VMASKMOVPS   32(CX), Y11, Y8
+	VADDPS       Y8, Y5, Y5
+	ADDQ         BX, CX
+	VMASKMOVPS   (CX), Y10, Y8
+	VADDPS       Y8, Y6, Y6
+	VMASKMOVPS   32(CX), Y11, Y8
+	VADDPS       Y8, Y7, Y7
+	ADDQ         BX, CX
+
+store:
+	VMASKMOVPS Y0, Y10, (DX)
+	VMASKMOVPS Y1, Y11, 32(DX)
+	ADDQ       BX, DX
+	VMASKMOVPS Y2, Y10, (DX)
+	VMASKMOVPS Y3, Y11, 32(DX)
+	ADDQ       BX, DX
+	VMASKMOVPS Y4, Y10, (DX)
+	VMASKMOVPS Y5, Y11, 32(DX)
+	ADDQ       BX, DX
+	VMASKMOVPS Y6, Y10, (DX)
+	VMASKMOVPS Y7, Y11, 32(DX)
+	ADDQ       BX, DX
+	ADDQ       $0x40, AX
+	CMPQ       AX, $0x80
+	JLT        half
+	VZEROUPPER
+	RET
+
+// func gemmPanel4AVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+// Requires: AVX, AVX2, FMA3
+TEXT ·gemmPanel4AVX2(SB), NOSPLIT, $0-53
+	XORQ AX, AX
+
+half:
+	MOVQ   k+0(FP), CX
+	MOVQ   a+8(FP), DX
+	MOVQ   b+24(FP), BX
+	ADDQ   AX, BX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	SUBQ   $0x04, CX
+	JLT    tail
+
+loop:
+	VMOVUPS      (BX), Y8
+	VMOVUPS      32(BX), Y9
+	VBROADCASTSS (DX), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS 4(DX), Y11
+	VFMADD231PS  Y8, Y11, Y2
+	VFMADD231PS  Y9, Y11, Y3
+	VBROADCASTSS 8(DX), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS 12(DX), Y11
+	VFMADD231PS  Y8, Y11, Y6
+	VFMADD231PS  Y9, Y11, Y7
+	VMOVUPS      128(BX), Y8
+	VMOVUPS      160(BX), Y9
+	VBROADCASTSS 24(DX), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS 28(DX), Y11
+	VFMADD231PS  Y8, Y11, Y2
+	VFMADD231PS  Y9, Y11, Y3
+	VBROADCASTSS 32(DX), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS 36(DX), Y11
+	VFMADD231PS  Y8, Y11, Y6
+	VFMADD231PS  Y9, Y11, Y7
+	VMOVUPS      256(BX), Y8
+	VMOVUPS      288(BX), Y9
+	VBROADCASTSS 48(DX), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS 52(DX), Y11
+	VFMADD231PS  Y8, Y11, Y2
+	VFMADD231PS  Y9, Y11, Y3
+	VBROADCASTSS 56(DX), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS 60(DX), Y11
+	VFMADD231PS  Y8, Y11, Y6
+	VFMADD231PS  Y9, Y11, Y7
+	VMOVUPS      384(BX), Y8
+	VMOVUPS      416(BX), Y9
+	VBROADCASTSS 72(DX), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS 76(DX), Y11
+	VFMADD231PS  Y8, Y11, Y2
+	VFMADD231PS  Y9, Y11, Y3
+	VBROADCASTSS 80(DX), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS 84(DX), Y11
+	VFMADD231PS  Y8, Y11, Y6
+	VFMADD231PS  Y9, Y11, Y7
+	ADDQ         $0x00000200, BX
+	ADDQ         $0x00000060, DX
+	SUBQ         $0x04, CX
+	JGE          loop
+
+tail:
+	ADDQ $0x04, CX
+	JLE  write
+
+one:
+	VMOVUPS      (BX), Y8
+	VMOVUPS      32(BX), Y9
+	VBROADCASTSS (DX), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS 4(DX), Y11
+	VFMADD231PS  Y8, Y11, Y2
+	VFMADD231PS  Y9, Y11, Y3
+	VBROADCASTSS 8(DX), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS 12(DX), Y11
+	VFMADD231PS  Y8, Y11, Y6
+	VFMADD231PS  Y9, Y11, Y7
+	ADDQ         $0x00000080, BX
+	ADDQ         $0x00000018, DX
+	DECQ         CX
+	JG           one
+
+write:
+	MOVQ         c+32(FP), DX
+	MOVQ         ldc+40(FP), BX
+	MOVL         mask+48(FP), SI
+	MOVB         accumulate+52(FP), DI
+	ADDQ         AX, DX
+	MOVQ         AX, CX
+	SHRQ         $0x02, CX
+	SHRL         CL, SI
+	VMOVD        SI, X8
+	VPBROADCASTD X8, Y10
+	VPSLLVD      laneShifts<>+32(SB), Y10, Y11
+	VPSLLVD      laneShifts<>+0(SB), Y10, Y10
+	TESTB        DI, DI
+	JEQ          store
+	MOVQ         DX, CX
+	VMASKMOVPS   (CX), Y10, Y8
+	VADDPS       Y8, Y0, Y0
+	VMASKMOVPS   32(CX), Y11, Y8
+	VADDPS       Y8, Y1, Y1
+	ADDQ         BX, CX
+	VMASKMOVPS   (CX), Y10, Y8
+	VADDPS       Y8, Y2, Y2
+	VMASKMOVPS   32(CX), Y11, Y8
+	VADDPS       Y8, Y3, Y3
+	ADDQ         BX, CX
+	VMASKMOVPS   (CX), Y10, Y8
+	VADDPS       Y8, Y4, Y4
+	VMASKMOVPS   32(CX), Y11, Y8
+	VADDPS       Y8, Y5, Y5
+	ADDQ         BX, CX
+	VMASKMOVPS   (CX), Y10, Y8
+	VADDPS       Y8, Y6, Y6
+	VMASKMOVPS   32(CX), Y11, Y8
+	VADDPS       Y8, Y7, Y7
+	ADDQ         BX, CX
+
+store:
+	VMASKMOVPS Y0, Y10, (DX)
+	VMASKMOVPS Y1, Y11, 32(DX)
+	ADDQ       BX, DX
+	VMASKMOVPS Y2, Y10, (DX)
+	VMASKMOVPS Y3, Y11, 32(DX)
+	ADDQ       BX, DX
+	VMASKMOVPS Y4, Y10, (DX)
+	VMASKMOVPS Y5, Y11, 32(DX)
+	ADDQ       BX, DX
+	VMASKMOVPS Y6, Y10, (DX)
+	VMASKMOVPS Y7, Y11, 32(DX)
+	ADDQ       BX, DX
+	ADDQ       $0x40, AX
+	CMPQ       AX, $0x80
+	JLT        half
+	VZEROUPPER
+	RET
+
+// func gemmStrided5AVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+// Requires: AVX, AVX2, FMA3
+TEXT ·gemmStrided5AVX2(SB), NOSPLIT, $0-53
+	XORQ AX, AX
+
+half:
+	MOVQ   k+0(FP), CX
+	MOVQ   a+8(FP), DX
+	MOVQ   b+24(FP), BX
+	ADDQ   AX, BX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	MOVQ   lda+16(FP), SI
+	LEAQ   (SI)(SI*2), DI
+	LEAQ   (DX)(DI*1), DI
+	SUBQ   $0x04, CX
+	JLT    tail
+
+loop:
+	VMOVUPS      (BX), Y10
+	VMOVUPS      32(BX), Y11
+	VBROADCASTSS (DX), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS (DX)(SI*1), Y13
+	VFMADD231PS  Y10, Y13, Y2
+	VFMADD231PS  Y11, Y13, Y3
+	VBROADCASTSS (DX)(SI*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS (DI), Y13
+	VFMADD231PS  Y10, Y13, Y6
+	VFMADD231PS  Y11, Y13, Y7
+	VBROADCASTSS (DI)(SI*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	VMOVUPS      128(BX), Y10
+	VMOVUPS      160(BX), Y11
+	VBROADCASTSS 4(DX), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS 4(DX)(SI*1), Y13
+	VFMADD231PS  Y10, Y13, Y2
+	VFMADD231PS  Y11, Y13, Y3
+	VBROADCASTSS 4(DX)(SI*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS 4(DI), Y13
+	VFMADD231PS  Y10, Y13, Y6
+	VFMADD231PS  Y11, Y13, Y7
+	VBROADCASTSS 4(DI)(SI*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	VMOVUPS      256(BX), Y10
+	VMOVUPS      288(BX), Y11
+	VBROADCASTSS 8(DX), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS 8(DX)(SI*1), Y13
+	VFMADD231PS  Y10, Y13, Y2
+	VFMADD231PS  Y11, Y13, Y3
+	VBROADCASTSS 8(DX)(SI*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS 8(DI), Y13
+	VFMADD231PS  Y10, Y13, Y6
+	VFMADD231PS  Y11, Y13, Y7
+	VBROADCASTSS 8(DI)(SI*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	VMOVUPS      384(BX), Y10
+	VMOVUPS      416(BX), Y11
+	VBROADCASTSS 12(DX), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS 12(DX)(SI*1), Y13
+	VFMADD231PS  Y10, Y13, Y2
+	VFMADD231PS  Y11, Y13, Y3
+	VBROADCASTSS 12(DX)(SI*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS 12(DI), Y13
+	VFMADD231PS  Y10, Y13, Y6
+	VFMADD231PS  Y11, Y13, Y7
+	VBROADCASTSS 12(DI)(SI*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	ADDQ         $0x00000200, BX
+	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000010, DI
+	SUBQ         $0x04, CX
+	JGE          loop
+
+tail:
+	ADDQ $0x04, CX
+	JLE  write
+
+one:
+	VMOVUPS      (BX), Y10
+	VMOVUPS      32(BX), Y11
+	VBROADCASTSS (DX), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS (DX)(SI*1), Y13
+	VFMADD231PS  Y10, Y13, Y2
+	VFMADD231PS  Y11, Y13, Y3
+	VBROADCASTSS (DX)(SI*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS (DI), Y13
+	VFMADD231PS  Y10, Y13, Y6
+	VFMADD231PS  Y11, Y13, Y7
+	VBROADCASTSS (DI)(SI*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	ADDQ         $0x00000080, BX
+	ADDQ         $0x00000004, DX
+	ADDQ         $0x00000004, DI
+	DECQ         CX
+	JG           one
+
+write:
+	MOVQ         c+32(FP), DX
+	MOVQ         ldc+40(FP), BX
+	MOVL         mask+48(FP), SI
+	MOVB         accumulate+52(FP), DI
+	ADDQ         AX, DX
+	MOVQ         AX, CX
+	SHRQ         $0x02, CX
+	SHRL         CL, SI
+	VMOVD        SI, X10
+	VPBROADCASTD X10, Y12
+	VPSLLVD      laneShifts<>+32(SB), Y12, Y13
+	VPSLLVD      laneShifts<>+0(SB), Y12, Y12
+	TESTB        DI, DI
+	JEQ          store
+	MOVQ         DX, CX
+	VMASKMOVPS   (CX), Y12, Y10
+	VADDPS       Y10, Y0, Y0
+	VMASKMOVPS   32(CX), Y13, Y10
+	VADDPS       Y10, Y1, Y1
+	ADDQ         BX, CX
+	VMASKMOVPS   (CX), Y12, Y10
+	VADDPS       Y10, Y2, Y2
+	VMASKMOVPS   32(CX), Y13, Y10
+	VADDPS       Y10, Y3, Y3
+	ADDQ         BX, CX
+	VMASKMOVPS   (CX), Y12, Y10
+	VADDPS       Y10, Y4, Y4
+	VMASKMOVPS   32(CX), Y13, Y10
+	VADDPS       Y10, Y5, Y5
+	ADDQ         BX, CX
+	VMASKMOVPS   (CX), Y12, Y10
+	VADDPS       Y10, Y6, Y6
+	VMASKMOVPS   32(CX), Y13, Y10
+	VADDPS       Y10, Y7, Y7
+	ADDQ         BX, CX
+	VMASKMOVPS   (CX), Y12, Y10
+	VADDPS       Y10, Y8, Y8
+	VMASKMOVPS   32(CX), Y13, Y10
+	VADDPS       Y10, Y9, Y9
+	ADDQ         BX, CX
+
+store:
+	VMASKMOVPS Y0, Y12, (DX)
+	VMASKMOVPS Y1, Y13, 32(DX)
+	ADDQ       BX, DX
+	VMASKMOVPS Y2, Y12, (DX)
+	VMASKMOVPS Y3, Y13, 32(DX)
+	ADDQ       BX, DX
+	VMASKMOVPS Y4, Y12, (DX)
+	VMASKMOVPS Y5, Y13, 32(DX)
+	ADDQ       BX, DX
+	VMASKMOVPS Y6, Y12, (DX)
+	VMASKMOVPS Y7, Y13, 32(DX)
+	ADDQ       BX, DX
+	VMASKMOVPS Y8, Y12, (DX)
+	VMASKMOVPS Y9, Y13, 32(DX)
+	ADDQ       BX, DX
+	ADDQ       $0x40, AX
+	CMPQ       AX, $0x80
+	JLT        half
+	VZEROUPPER
+	RET
+
+// func gemmPanel5AVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+// Requires: AVX, AVX2, FMA3
+TEXT ·gemmPanel5AVX2(SB), NOSPLIT, $0-53
+	XORQ AX, AX
+
+half:
+	MOVQ   k+0(FP), CX
+	MOVQ   a+8(FP), DX
+	MOVQ   b+24(FP), BX
+	ADDQ   AX, BX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	SUBQ   $0x04, CX
+	JLT    tail
+
+loop:
+	VMOVUPS      (BX), Y10
+	VMOVUPS      32(BX), Y11
+	VBROADCASTSS (DX), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS 4(DX), Y13
+	VFMADD231PS  Y10, Y13, Y2
+	VFMADD231PS  Y11, Y13, Y3
+	VBROADCASTSS 8(DX), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS 12(DX), Y13
+	VFMADD231PS  Y10, Y13, Y6
+	VFMADD231PS  Y11, Y13, Y7
+	VBROADCASTSS 16(DX), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	VMOVUPS      128(BX), Y10
+	VMOVUPS      160(BX), Y11
+	VBROADCASTSS 24(DX), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS 28(DX), Y13
+	VFMADD231PS  Y10, Y13, Y2
+	VFMADD231PS  Y11, Y13, Y3
+	VBROADCASTSS 32(DX), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS 36(DX), Y13
+	VFMADD231PS  Y10, Y13, Y6
+	VFMADD231PS  Y11, Y13, Y7
+	VBROADCASTSS 40(DX), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	VMOVUPS      256(BX), Y10
+	VMOVUPS      288(BX), Y11
+	VBROADCASTSS 48(DX), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS 52(DX), Y13
+	VFMADD231PS  Y10, Y13, Y2
+	VFMADD231PS  Y11, Y13, Y3
+	VBROADCASTSS 56(DX), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS 60(DX), Y13
+	VFMADD231PS  Y10, Y13, Y6
+	VFMADD231PS  Y11, Y13, Y7
+	VBROADCASTSS 64(DX), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	VMOVUPS      384(BX), Y10
+	VMOVUPS      416(BX), Y11
+	VBROADCASTSS 72(DX), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS 76(DX), Y13
+	VFMADD231PS  Y10, Y13, Y2
+	VFMADD231PS  Y11, Y13, Y3
+	VBROADCASTSS 80(DX), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS 84(DX), Y13
+	VFMADD231PS  Y10, Y13, Y6
+	VFMADD231PS  Y11, Y13, Y7
+	VBROADCASTSS 88(DX), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	ADDQ         $0x00000200, BX
+	ADDQ         $0x00000060, DX
+	SUBQ         $0x04, CX
+	JGE          loop
+
+tail:
+	ADDQ $0x04, CX
+	JLE  write
+
+one:
+	VMOVUPS      (BX), Y10
+	VMOVUPS      32(BX), Y11
+	VBROADCASTSS (DX), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS 4(DX), Y13
+	VFMADD231PS  Y10, Y13, Y2
+	VFMADD231PS  Y11, Y13, Y3
+	VBROADCASTSS 8(DX), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS 12(DX), Y13
+	VFMADD231PS  Y10, Y13, Y6
+	VFMADD231PS  Y11, Y13, Y7
+	VBROADCASTSS 16(DX), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	ADDQ         $0x00000080, BX
+	ADDQ         $0x00000018, DX
+	DECQ         CX
+	JG           one
+
+write:
+	MOVQ         c+32(FP), DX
+	MOVQ         ldc+40(FP), BX
+	MOVL         mask+48(FP), SI
+	MOVB         accumulate+52(FP), DI
+	ADDQ         AX, DX
+	MOVQ         AX, CX
+	SHRQ         $0x02, CX
+	SHRL         CL, SI
+	VMOVD        SI, X10
+	VPBROADCASTD X10, Y12
+	VPSLLVD      laneShifts<>+32(SB), Y12, Y13
+	VPSLLVD      laneShifts<>+0(SB), Y12, Y12
+	TESTB        DI, DI
+	JEQ          store
+	MOVQ         DX, CX
+	VMASKMOVPS   (CX), Y12, Y10
+	VADDPS       Y10, Y0, Y0
+	VMASKMOVPS   32(CX), Y13, Y10
+	VADDPS       Y10, Y1, Y1
+	ADDQ         BX, CX
+	VMASKMOVPS   (CX), Y12, Y10
+	VADDPS       Y10, Y2, Y2
+	VMASKMOVPS   32(CX), Y13, Y10
+	VADDPS       Y10, Y3, Y3
+	ADDQ         BX, CX
+	VMASKMOVPS   (CX), Y12, Y10
+	VADDPS       Y10, Y4, Y4
+	VMASKMOVPS   32(CX), Y13, Y10
+	VADDPS       Y10, Y5, Y5
+	ADDQ         BX, CX
+	VMASKMOVPS   (CX), Y12, Y10
+	VADDPS       Y10, Y6, Y6
+	VMASKMOVPS   32(CX), Y13, Y10
+	VADDPS       Y10, Y7, Y7
+	ADDQ         BX, CX
+	VMASKMOVPS   (CX), Y12, Y10
+	VADDPS       Y10, Y8, Y8
+	VMASKMOVPS   32(CX), Y13, Y10
+	VADDPS       Y10, Y9, Y9
+	ADDQ         BX, CX
+
+store:
+	VMASKMOVPS Y0, Y12, (DX)
+	VMASKMOVPS Y1, Y13, 32(DX)
+	ADDQ       BX, DX
+	VMASKMOVPS Y2, Y12, (DX)
+	VMASKMOVPS Y3, Y13, 32(DX)
+	ADDQ       BX, DX
+	VMASKMOVPS Y4, Y12, (DX)
+	VMASKMOVPS Y5, Y13, 32(DX)
+	ADDQ       BX, DX
+	VMASKMOVPS Y6, Y12, (DX)
+	VMASKMOVPS Y7, Y13, 32(DX)
+	ADDQ       BX, DX
+	VMASKMOVPS Y8, Y12, (DX)
+	VMASKMOVPS Y9, Y13, 32(DX)
+	ADDQ       BX, DX
+	ADDQ       $0x40, AX
+	CMPQ       AX, $0x80
+	JLT        half
+	VZEROUPPER
+	RET
+
+// func gemmStrided6AVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+// Requires: AVX, AVX2, FMA3
+TEXT ·gemmStrided6AVX2(SB), NOSPLIT, $0-53
+	XORQ AX, AX
+
+half:
+	MOVQ   k+0(FP), CX
+	MOVQ   a+8(FP), DX
+	MOVQ   b+24(FP), BX
+	ADDQ   AX, BX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	MOVQ   lda+16(FP), SI
+	LEAQ   (SI)(SI*2), DI
+	LEAQ   (DX)(DI*1), DI
+	SUBQ   $0x04, CX
+	JLT    tail
+
+loop:
+	VMOVUPS      (BX), Y12
+	VMOVUPS      32(BX), Y13
+	VBROADCASTSS (DX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (DX)(SI*1), Y15
+	VFMADD231PS  Y12, Y15, Y2
+	VFMADD231PS  Y13, Y15, Y3
+	VBROADCASTSS (DX)(SI*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (DI), Y15
+	VFMADD231PS  Y12, Y15, Y6
+	VFMADD231PS  Y13, Y15, Y7
+	VBROADCASTSS (DI)(SI*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS (DI)(SI*2), Y15
+	VFMADD231PS  Y12, Y15, Y10
+	VFMADD231PS  Y13, Y15, Y11
+	VMOVUPS      128(BX), Y12
+	VMOVUPS      160(BX), Y13
+	VBROADCASTSS 4(DX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 4(DX)(SI*1), Y15
+	VFMADD231PS  Y12, Y15, Y2
+	VFMADD231PS  Y13, Y15, Y3
+	VBROADCASTSS 4(DX)(SI*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 4(DI), Y15
+	VFMADD231PS  Y12, Y15, Y6
+	VFMADD231PS  Y13, Y15, Y7
+	VBROADCASTSS 4(DI)(SI*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 4(DI)(SI*2), Y15
+	VFMADD231PS  Y12, Y15, Y10
+	VFMADD231PS  Y13, Y15, Y11
+	VMOVUPS      256(BX), Y12
+	VMOVUPS      288(BX), Y13
+	VBROADCASTSS 8(DX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 8(DX)(SI*1), Y15
+	VFMADD231PS  Y12, Y15, Y2
+	VFMADD231PS  Y13, Y15, Y3
+	VBROADCASTSS 8(DX)(SI*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 8(DI), Y15
+	VFMADD231PS  Y12, Y15, Y6
+	VFMADD231PS  Y13, Y15, Y7
+	VBROADCASTSS 8(DI)(SI*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 8(DI)(SI*2), Y15
+	VFMADD231PS  Y12, Y15, Y10
+	VFMADD231PS  Y13, Y15, Y11
+	VMOVUPS      384(BX), Y12
+	VMOVUPS      416(BX), Y13
+	VBROADCASTSS 12(DX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 12(DX)(SI*1), Y15
+	VFMADD231PS  Y12, Y15, Y2
+	VFMADD231PS  Y13, Y15, Y3
+	VBROADCASTSS 12(DX)(SI*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 12(DI), Y15
+	VFMADD231PS  Y12, Y15, Y6
+	VFMADD231PS  Y13, Y15, Y7
+	VBROADCASTSS 12(DI)(SI*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 12(DI)(SI*2), Y15
+	VFMADD231PS  Y12, Y15, Y10
+	VFMADD231PS  Y13, Y15, Y11
+	ADDQ         $0x00000200, BX
+	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000010, DI
+	SUBQ         $0x04, CX
+	JGE          loop
+
+tail:
+	ADDQ $0x04, CX
+	JLE  write
+
+one:
+	VMOVUPS      (BX), Y12
+	VMOVUPS      32(BX), Y13
+	VBROADCASTSS (DX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (DX)(SI*1), Y15
+	VFMADD231PS  Y12, Y15, Y2
+	VFMADD231PS  Y13, Y15, Y3
+	VBROADCASTSS (DX)(SI*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (DI), Y15
+	VFMADD231PS  Y12, Y15, Y6
+	VFMADD231PS  Y13, Y15, Y7
+	VBROADCASTSS (DI)(SI*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS (DI)(SI*2), Y15
+	VFMADD231PS  Y12, Y15, Y10
+	VFMADD231PS  Y13, Y15, Y11
+	ADDQ         $0x00000080, BX
+	ADDQ         $0x00000004, DX
+	ADDQ         $0x00000004, DI
+	DECQ         CX
+	JG           one
+
+write:
+	MOVQ         c+32(FP), DX
+	MOVQ         ldc+40(FP), BX
+	MOVL         mask+48(FP), SI
+	MOVB         accumulate+52(FP), DI
+	ADDQ         AX, DX
+	MOVQ         AX, CX
+	SHRQ         $0x02, CX
+	SHRL         CL, SI
+	VMOVD        SI, X12
+	VPBROADCASTD X12, Y14
+	VPSLLVD      laneShifts<>+32(SB), Y14, Y15
+	VPSLLVD      laneShifts<>+0(SB), Y14, Y14
+	TESTB        DI, DI
+	JEQ          store
+	MOVQ         DX, CX
+	VMASKMOVPS   (CX), Y14, Y12
+	VADDPS       Y12, Y0, Y0
+	VMASKMOVPS   32(CX), Y15, Y12
+	VADDPS       Y12, Y1, Y1
+	ADDQ         BX, CX
+	VMASKMOVPS   (CX), Y14, Y12
+	VADDPS       Y12, Y2, Y2
+	VMASKMOVPS   32(CX), Y15, Y12
+	VADDPS       Y12, Y3, Y3
+	ADDQ         BX, CX
+	VMASKMOVPS   (CX), Y14, Y12
+	VADDPS       Y12, Y4, Y4
+	VMASKMOVPS   32(CX), Y15, Y12
+	VADDPS       Y12, Y5, Y5
+	ADDQ         BX, CX
+	VMASKMOVPS   (CX), Y14, Y12
+	VADDPS       Y12, Y6, Y6
+	VMASKMOVPS   32(CX), Y15, Y12
+	VADDPS       Y12, Y7, Y7
+	ADDQ         BX, CX
+	VMASKMOVPS   (CX), Y14, Y12
+	VADDPS       Y12, Y8, Y8
+	VMASKMOVPS   32(CX), Y15, Y12
+	VADDPS       Y12, Y9, Y9
+	ADDQ         BX, CX
+	VMASKMOVPS   (CX), Y14, Y12
+	VADDPS       Y12, Y10, Y10
+	VMASKMOVPS   32(CX), Y15, Y12
+	VADDPS       Y12, Y11, Y11
+	ADDQ         BX, CX
+
+store:
+	VMASKMOVPS Y0, Y14, (DX)
+	VMASKMOVPS Y1, Y15, 32(DX)
+	ADDQ       BX, DX
+	VMASKMOVPS Y2, Y14, (DX)
+	VMASKMOVPS Y3, Y15, 32(DX)
+	ADDQ       BX, DX
+	VMASKMOVPS Y4, Y14, (DX)
+	VMASKMOVPS Y5, Y15, 32(DX)
+	ADDQ       BX, DX
+	VMASKMOVPS Y6, Y14, (DX)
+	VMASKMOVPS Y7, Y15, 32(DX)
+	ADDQ       BX, DX
+	VMASKMOVPS Y8, Y14, (DX)
+	VMASKMOVPS Y9, Y15, 32(DX)
+	ADDQ       BX, DX
+	VMASKMOVPS Y10, Y14, (DX)
+	VMASKMOVPS Y11, Y15, 32(DX)
+	ADDQ       BX, DX
+	ADDQ       $0x40, AX
+	CMPQ       AX, $0x80
+	JLT        half
+	VZEROUPPER
+	RET
+
+// func gemmPanel6AVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+// Requires: AVX, AVX2, FMA3
+TEXT ·gemmPanel6AVX2(SB), NOSPLIT, $0-53
+	XORQ AX, AX
+
+half:
+	MOVQ   k+0(FP), CX
+	MOVQ   a+8(FP), DX
+	MOVQ   b+24(FP), BX
+	ADDQ   AX, BX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	SUBQ   $0x04, CX
+	JLT    tail
+
+loop:
+	VMOVUPS      (BX), Y12
+	VMOVUPS      32(BX), Y13
+	VBROADCASTSS (DX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 4(DX), Y15
+	VFMADD231PS  Y12, Y15, Y2
+	VFMADD231PS  Y13, Y15, Y3
+	VBROADCASTSS 8(DX), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 12(DX), Y15
+	VFMADD231PS  Y12, Y15, Y6
+	VFMADD231PS  Y13, Y15, Y7
+	VBROADCASTSS 16(DX), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 20(DX), Y15
+	VFMADD231PS  Y12, Y15, Y10
+	VFMADD231PS  Y13, Y15, Y11
+	VMOVUPS      128(BX), Y12
+	VMOVUPS      160(BX), Y13
+	VBROADCASTSS 24(DX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 28(DX), Y15
+	VFMADD231PS  Y12, Y15, Y2
+	VFMADD231PS  Y13, Y15, Y3
+	VBROADCASTSS 32(DX), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 36(DX), Y15
+	VFMADD231PS  Y12, Y15, Y6
+	VFMADD231PS  Y13, Y15, Y7
+	VBROADCASTSS 40(DX), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 44(DX), Y15
+	VFMADD231PS  Y12, Y15, Y10
+	VFMADD231PS  Y13, Y15, Y11
+	VMOVUPS      256(BX), Y12
+	VMOVUPS      288(BX), Y13
+	VBROADCASTSS 48(DX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 52(DX), Y15
+	VFMADD231PS  Y12, Y15, Y2
+	VFMADD231PS  Y13, Y15, Y3
+	VBROADCASTSS 56(DX), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 60(DX), Y15
+	VFMADD231PS  Y12, Y15, Y6
+	VFMADD231PS  Y13, Y15, Y7
+	VBROADCASTSS 64(DX), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 68(DX), Y15
+	VFMADD231PS  Y12, Y15, Y10
+	VFMADD231PS  Y13, Y15, Y11
+	VMOVUPS      384(BX), Y12
+	VMOVUPS      416(BX), Y13
+	VBROADCASTSS 72(DX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 76(DX), Y15
+	VFMADD231PS  Y12, Y15, Y2
+	VFMADD231PS  Y13, Y15, Y3
+	VBROADCASTSS 80(DX), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 84(DX), Y15
+	VFMADD231PS  Y12, Y15, Y6
+	VFMADD231PS  Y13, Y15, Y7
+	VBROADCASTSS 88(DX), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 92(DX), Y15
+	VFMADD231PS  Y12, Y15, Y10
+	VFMADD231PS  Y13, Y15, Y11
+	ADDQ         $0x00000200, BX
+	ADDQ         $0x00000060, DX
+	SUBQ         $0x04, CX
+	JGE          loop
+
+tail:
+	ADDQ $0x04, CX
+	JLE  write
+
+one:
+	VMOVUPS      (BX), Y12
+	VMOVUPS      32(BX), Y13
+	VBROADCASTSS (DX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 4(DX), Y15
+	VFMADD231PS  Y12, Y15, Y2
+	VFMADD231PS  Y13, Y15, Y3
+	VBROADCASTSS 8(DX), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 12(DX), Y15
+	VFMADD231PS  Y12, Y15, Y6
+	VFMADD231PS  Y13, Y15, Y7
+	VBROADCASTSS 16(DX), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 20(DX), Y15
+	VFMADD231PS  Y12, Y15, Y10
+	VFMADD231PS  Y13, Y15, Y11
+	ADDQ         $0x00000080, BX
+	ADDQ         $0x00000018, DX
+	DECQ         CX
+	JG           one
+
+write:
+	MOVQ         c+32(FP), DX
+	MOVQ         ldc+40(FP), BX
+	MOVL         mask+48(FP), SI
+	MOVB         accumulate+52(FP), DI
+	ADDQ         AX, DX
+	MOVQ         AX, CX
+	SHRQ         $0x02, CX
+	SHRL         CL, SI
+	VMOVD        SI, X12
+	VPBROADCASTD X12, Y14
+	VPSLLVD      laneShifts<>+32(SB), Y14, Y15
+	VPSLLVD      laneShifts<>+0(SB), Y14, Y14
+	TESTB        DI, DI
+	JEQ          store
+	MOVQ         DX, CX
+	VMASKMOVPS   (CX), Y14, Y12
+	VADDPS       Y12, Y0, Y0
+	VMASKMOVPS   32(CX), Y15, Y12
+	VADDPS       Y12, Y1, Y1
+	ADDQ         BX, CX
+	VMASKMOVPS   (CX), Y14, Y12
+	VADDPS       Y12, Y2, Y2
+	VMASKMOVPS   32(CX), Y15, Y12
+	VADDPS       Y12, Y3, Y3
+	ADDQ         BX, CX
+	VMASKMOVPS   (CX), Y14, Y12
+	VADDPS       Y12, Y4, Y4
+	VMASKMOVPS   32(CX), Y15, Y12
+	VADDPS       Y12, Y5, Y5
+	ADDQ         BX, CX
+	VMASKMOVPS   (CX), Y14, Y12
+	VADDPS       Y12, Y6, Y6
+	VMASKMOVPS   32(CX), Y15, Y12
+	VADDPS       Y12, Y7, Y7
+	ADDQ         BX, CX
+	VMASKMOVPS   (CX), Y14, Y12
+	VADDPS       Y12, Y8, Y8
+	VMASKMOVPS   32(CX), Y15, Y12
+	VADDPS       Y12, Y9, Y9
+	ADDQ         BX, CX
+	VMASKMOVPS   (CX), Y14, Y12
+	VADDPS       Y12, Y10, Y10
+	VMASKMOVPS   32(CX), Y15, Y12
+	VADDPS       Y12, Y11, Y11
+	ADDQ         BX, CX
+
+store:
+	VMASKMOVPS Y0, Y14, (DX)
+	VMASKMOVPS Y1, Y15, 32(DX)
+	ADDQ       BX, DX
+	VMASKMOVPS Y2, Y14, (DX)
+	VMASKMOVPS Y3, Y15, 32(DX)
+	ADDQ       BX, DX
+	VMASKMOVPS Y4, Y14, (DX)
+	VMASKMOVPS Y5, Y15, 32(DX)
+	ADDQ       BX, DX
+	VMASKMOVPS Y6, Y14, (DX)
+	VMASKMOVPS Y7, Y15, 32(DX)
+	ADDQ       BX, DX
+	VMASKMOVPS Y8, Y14, (DX)
+	VMASKMOVPS Y9, Y15, 32(DX)
+	ADDQ       BX, DX
+	VMASKMOVPS Y10, Y14, (DX)
+	VMASKMOVPS Y11, Y15, 32(DX)
+	ADDQ       BX, DX
+	ADDQ       $0x40, AX
+	CMPQ       AX, $0x80
+	JLT        half
+	VZEROUPPER
+	RET
+
+// func transposeBlocksAVX512(blocks int, dst *float32, dstStride int, src *float32, srcStride int)
+// Requires: AVX, AVX512F
+TEXT ·transposeBlocksAVX512(SB), NOSPLIT, $0-40
+	MOVQ blocks+0(FP), AX
+	MOVQ dst+8(FP), CX
+	MOVQ dstStride+16(FP), DX
+	MOVQ src+24(FP), BX
+	MOVQ srcStride+32(FP), SI
+
+loop:
+	MOVQ       BX, DI
+	VMOVUPS    (DI), Z0
+	ADDQ       SI, DI
+	VMOVUPS    (DI), Z2
+	ADDQ       SI, DI
+	VMOVUPS    (DI), Z4
+	ADDQ       SI, DI
+	VMOVUPS    (DI), Z6
+	ADDQ       SI, DI
+	VMOVUPS    (DI), Z8
+	ADDQ       SI, DI
+	VMOVUPS    (DI), Z10
+	ADDQ       SI, DI
+	VMOVUPS    (DI), Z12
+	ADDQ       SI, DI
+	VMOVUPS    (DI), Z13
+	ADDQ       SI, DI
+	VMOVUPS    (DI), Z15
+	ADDQ       SI, DI
+	VMOVUPS    (DI), Z17
+	ADDQ       SI, DI
+	VMOVUPS    (DI), Z19
+	ADDQ       SI, DI
+	VMOVUPS    (DI), Z21
+	ADDQ       SI, DI
+	VMOVUPS    (DI), Z23
+	ADDQ       SI, DI
+	VMOVUPS    (DI), Z25
+	ADDQ       SI, DI
+	VMOVUPS    (DI), Z27
+	ADDQ       SI, DI
+	VMOVUPS    (DI), Z29
+	VUNPCKLPS  Z2, Z0, Z1
+	VUNPCKHPS  Z2, Z0, Z3
+	VUNPCKLPS  Z6, Z4, Z5
+	VUNPCKHPS  Z6, Z4, Z7
+	VUNPCKLPS  Z10, Z8, Z9
+	VUNPCKHPS  Z10, Z8, Z11
+	VUNPCKLPS  Z13, Z12, Z10
+	VUNPCKHPS  Z13, Z12, Z14
+	VUNPCKLPS  Z17, Z15, Z16
+	VUNPCKHPS  Z17, Z15, Z18
+	VUNPCKLPS  Z21, Z19, Z20
+	VUNPCKHPS  Z21, Z19, Z22
+	VUNPCKLPS  Z25, Z23, Z24
+	VUNPCKHPS  Z25, Z23, Z26
+	VUNPCKLPS  Z29, Z27, Z28
+	VUNPCKHPS  Z29, Z27, Z29
+	VUNPCKLPD  Z5, Z1, Z0
+	VUNPCKHPD  Z5, Z1, Z2
+	VUNPCKLPD  Z7, Z3, Z4
+	VUNPCKHPD  Z7, Z3, Z6
+	VUNPCKLPD  Z10, Z9, Z8
+	VUNPCKHPD  Z10, Z9, Z10
+	VUNPCKLPD  Z14, Z11, Z12
+	VUNPCKHPD  Z14, Z11, Z13
+	VUNPCKLPD  Z20, Z16, Z15
+	VUNPCKHPD  Z20, Z16, Z17
+	VUNPCKLPD  Z22, Z18, Z19
+	VUNPCKHPD  Z22, Z18, Z21
+	VUNPCKLPD  Z28, Z24, Z23
+	VUNPCKHPD  Z28, Z24, Z25
+	VUNPCKLPD  Z29, Z26, Z27
+	VUNPCKHPD  Z29, Z26, Z29
+	VSHUFF32X4 $0x44, Z8, Z0, Z1
+	VSHUFF32X4 $0xee, Z8, Z0, Z3
+	VSHUFF32X4 $0x44, Z23, Z15, Z5
+	VSHUFF32X4 $0xee, Z23, Z15, Z7
+	VSHUFF32X4 $0x88, Z5, Z1, Z0
+	VSHUFF32X4 $0xdd, Z5, Z1, Z8
+	VSHUFF32X4 $0x88, Z7, Z3, Z15
+	VSHUFF32X4 $0xdd, Z7, Z3, Z23
+	VSHUFF32X4 $0x44, Z10, Z2, Z9
+	VSHUFF32X4 $0xee, Z10, Z2, Z11
+	VSHUFF32X4 $0x44, Z25, Z17, Z10
+	VSHUFF32X4 $0xee, Z25, Z17, Z14
+	VSHUFF32X4 $0x88, Z10, Z9, Z2
+	VSHUFF32X4 $0xdd, Z10, Z9, Z10
+	VSHUFF32X4 $0x88, Z14, Z11, Z17
+	VSHUFF32X4 $0xdd, Z14, Z11, Z25
+	VSHUFF32X4 $0x44, Z12, Z4, Z16
+	VSHUFF32X4 $0xee, Z12, Z4, Z18
+	VSHUFF32X4 $0x44, Z27, Z19, Z20
+	VSHUFF32X4 $0xee, Z27, Z19, Z22
+	VSHUFF32X4 $0x88, Z20, Z16, Z4
+	VSHUFF32X4 $0xdd, Z20, Z16, Z12
+	VSHUFF32X4 $0x88, Z22, Z18, Z19
+	VSHUFF32X4 $0xdd, Z22, Z18, Z27
+	VSHUFF32X4 $0x44, Z13, Z6, Z24
+	VSHUFF32X4 $0xee, Z13, Z6, Z26
+	VSHUFF32X4 $0x44, Z29, Z21, Z28
+	VSHUFF32X4 $0xee, Z29, Z21, Z29
+	VSHUFF32X4 $0x88, Z28, Z24, Z6
+	VSHUFF32X4 $0xdd, Z28, Z24, Z13
+	VSHUFF32X4 $0x88, Z29, Z26, Z21
+	VSHUFF32X4 $0xdd, Z29, Z26, Z29
+	VMOVUPS    Z0, (CX)
+	ADDQ       DX, CX
+	VMOVUPS    Z2, (CX)
+	ADDQ       DX, CX
+	VMOVUPS    Z4, (CX)
+	ADDQ       DX, CX
+	VMOVUPS    Z6, (CX)
+	ADDQ       DX, CX
+	VMOVUPS    Z8, (CX)
+	ADDQ       DX, CX
+	VMOVUPS    Z10, (CX)
+	ADDQ       DX, CX
+	VMOVUPS    Z12, (CX)
+	ADDQ       DX, CX
+	VMOVUPS    Z13, (CX)
+	ADDQ       DX, CX
+	VMOVUPS    Z15, (CX)
+	ADDQ       DX, CX
+	VMOVUPS    Z17, (CX)
+	ADDQ       DX, CX
+	VMOVUPS    Z19, (CX)
+	ADDQ       DX, CX
+	VMOVUPS    Z21, (CX)
+	ADDQ       DX, CX
+	VMOVUPS    Z23, (CX)
+	ADDQ       DX, CX
+	VMOVUPS    Z25, (CX)
+	ADDQ       DX, CX
+	VMOVUPS    Z27, (CX)
+	ADDQ       DX, CX
+	VMOVUPS    Z29, (CX)
+	ADDQ       DX, CX
+	ADDQ       $0x40, BX
+	DECQ       AX
+	JG         loop
+	VZEROUPPER
+	RET
+
+// func transposeBlocksAVX2(blocks int, dst *float32, dstStride int, src *float32, srcStride int)
+// Requires: AVX
+TEXT ·transposeBlocksAVX2(SB), NOSPLIT, $0-40
+	MOVQ blocks+0(FP), AX
+	MOVQ dst+8(FP), CX
+	MOVQ dstStride+16(FP), DX
+	MOVQ src+24(FP), BX
+	MOVQ srcStride+32(FP), SI
+
+loop:
+	MOVQ       BX, DI
+	VMOVUPS    (DI), Y0
+	ADDQ       SI, DI
+	VMOVUPS    (DI), Y2
+	ADDQ       SI, DI
+	VMOVUPS    (DI), Y4
+	ADDQ       SI, DI
+	VMOVUPS    (DI), Y5
+	ADDQ       SI, DI
+	VMOVUPS    (DI), Y7
+	ADDQ       SI, DI
+	VMOVUPS    (DI), Y9
+	ADDQ       SI, DI
+	VMOVUPS    (DI), Y11
+	ADDQ       SI, DI
+	VMOVUPS    (DI), Y12
+	VUNPCKLPS  Y2, Y0, Y1
+	VUNPCKHPS  Y2, Y0, Y3
+	VUNPCKLPS  Y5, Y4, Y2
+	VUNPCKHPS  Y5, Y4, Y6
+	VUNPCKLPS  Y9, Y7, Y8
+	VUNPCKHPS  Y9, Y7, Y10
+	VUNPCKLPS  Y12, Y11, Y9
+	VUNPCKHPS  Y12, Y11, Y12
+	VUNPCKLPD  Y2, Y1, Y0
+	VUNPCKHPD  Y2, Y1, Y2
+	VUNPCKLPD  Y6, Y3, Y4
+	VUNPCKHPD  Y6, Y3, Y5
+	VUNPCKLPD  Y9, Y8, Y7
+	VUNPCKHPD  Y9, Y8, Y9
+	VUNPCKLPD  Y12, Y10, Y11
+	VUNPCKHPD  Y12, Y10, Y12
+	VPERM2F128 $0x20, Y7, Y0, Y1
+	VPERM2F128 $0x31, Y7, Y0, Y8
+	VPERM2F128 $0x20, Y9, Y2, Y3
+	VPERM2F128 $0x31, Y9, Y2, Y10
+	VPERM2F128 $0x20, Y11, Y4, Y2
+	VPERM2F128 $0x31, Y11, Y4, Y9
+	VPERM2F128 $0x20, Y12, Y5, Y6
+	VPERM2F128 $0x31, Y12, Y5, Y12
+	VMOVUPS    Y1, (CX)
+	ADDQ       DX, CX
+	VMOVUPS    Y3, (CX)
+	ADDQ       DX, CX
+	VMOVUPS    Y2, (CX)
+	ADDQ       DX, CX
+	VMOVUPS    Y6, (CX)
+	ADDQ       DX, CX
+	VMOVUPS    Y8, (CX)
+	ADDQ       DX, CX
+	VMOVUPS    Y10, (CX)
+	ADDQ       DX, CX
+	VMOVUPS    Y9, (CX)
+	ADDQ       DX, CX
+	VMOVUPS    Y12, (CX)
+	ADDQ       DX, CX
+	ADDQ       $0x20, BX
+	DECQ       AX
+	JG         loop
 	VZEROUPPER
 	RET

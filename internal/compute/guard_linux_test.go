@@ -79,7 +79,7 @@ func TestKernelsStayInside(t *testing.T) {
 						}
 						Gemm(transA, transB, x, y, form > 1, Dense(m, n, c))
 					}
-					Pack(Dense(n, k, b)).Mul(Dense(m, k, a), false, Dense(m, n, c))
+					Mul(Dense(m, n, c), Dense(m, k, a), Pack(Dense(n, k, b)), Epilogue{})
 				}
 			})
 		})

@@ -36,6 +36,14 @@ func Threads() int {
 	return int(workers.threads.Load())
 }
 
+// threads is Threads for a caller that may hold the workers.
+func threads() int {
+	if n := workers.threads.Load(); n > 0 {
+		return int(n)
+	}
+	return runtime.GOMAXPROCS(0)
+}
+
 func serial(n int, task func(i int)) {
 	for i := range n {
 		task(i)

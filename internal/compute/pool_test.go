@@ -102,7 +102,7 @@ func TestPoolUnderManyCallers(t *testing.T) {
 							Parallel(4, func(part int) {
 								from, to := part*61/4, (part+1)*61/4
 								x, y := a.RowRange(from, to), got[i].RowRange(from, to)
-								weights.Mul(x, false, y)
+								Mul(y, x, weights, Epilogue{})
 							})
 						})
 					}

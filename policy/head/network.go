@@ -1,6 +1,10 @@
 package head
 
-import "strconv"
+import (
+	"strconv"
+
+	"govla/internal/compute"
+)
 
 // Net is the set of operations that the networks of this package are written in, once,
 // for training and for inference: Graph in policy/train builds a Gorgonia graph from them,
@@ -28,13 +32,13 @@ type Net[T any] interface {
 }
 
 // Activation is the elementwise function after a linear layer.
-type Activation int
+type Activation = compute.Activation
 
 // The activations in use.
 const (
-	None Activation = iota
-	SiLU
-	GELU
+	None = compute.NoActivation
+	SiLU = compute.SiLUActivation
+	GELU = compute.GELUActivation
 )
 
 // Architecture holds the sizes of a network, as they stand in config.json.

@@ -111,16 +111,7 @@ func (s *Session) Linear(name string, x compute.Matrix, out int, act Activation)
 		clear(y.Data)
 		return y
 	}
-	for i := range y.Rows {
-		copy(y.Row(i), layer.bias)
-	}
-	layer.weight.Mul(x, true, y)
-	switch act {
-	case SiLU:
-		compute.SiLU(y.Data, y.Data)
-	case GELU:
-		compute.GELU(y.Data, y.Data)
-	}
+	compute.Mul(y, x, layer.weight, compute.Epilogue{Bias: layer.bias, Activation: act})
 	return y
 }
 
@@ -132,13 +123,7 @@ func (s *Session) AddLinear(name string, residual, x compute.Matrix) compute.Mat
 		clear(y.Data)
 		return y
 	}
-	for i := range y.Rows {
-		row := y.Row(i)
-		for j, v := range residual.Row(i) {
-			row[j] = v + layer.bias[j]
-		}
-	}
-	layer.weight.Mul(x, true, y)
+	compute.Mul(y, x, layer.weight, compute.Epilogue{Bias: layer.bias, Residual: residual})
 	return y
 }
 

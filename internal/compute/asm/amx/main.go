@@ -80,7 +80,10 @@ func write(path string) error {
 	t.pack("packRowsTransposedBF16", false, true)
 	t.pack("packPairsBF16", true, false)
 	t.pack("packPairsTransposedBF16", true, true)
+	t.configure()
 	t.product()
+	t.store("storeBlock", false)
+	t.store("storeBlockBF16", true)
 	return os.WriteFile(path, []byte(t.String()), 0o644)
 }
 
@@ -93,7 +96,7 @@ func write(path string) error {
 //
 // Register plan: Z0-Z15 the tile's rows, Z16-Z31 scratch (Z31 the interleaving).
 func (t *text) pack(name string, pairs, transposed bool) {
-	fmt.Fprintf(t, "// func %s(tiles int, dst *uint16, dstStep int, src *float32, stride, srcStep int)\n", name)
+	fmt.Fprintf(t, "// func %s(tiles int, dst *BF16, dstStep int, src *float32, stride, srcStep int)\n", name)
 	fmt.Fprintf(t, "TEXT ·%s(SB), NOSPLIT, $0-48\n", name)
 	t.line("MOVQ tiles+0(FP), CX")
 	t.line("MOVQ dst+8(FP), DI")
@@ -163,63 +166,141 @@ func (t *text) transpose() {
 
 // product writes the kernel: blocks of 32 rows of A against 32 columns of B.
 //
+// A lies in tiles or as a row-major matrix: its rows are aRow bytes apart, the second 16
+// rows of a block start aHalf after the first, 32 more of the depth aStep further and the
+// next block aBlock further. The sums start from init, whose rows are ldInit apart (0 for
+// a bias, the same for every row), or from zero where it is nil.
+//
 // Register plan: tiles 0-3 accumulate the four quarters of a 32x32 block of C, tiles 4 and
-// 5 hold A's upper and lower half, 6 and 7 B's left and right one. The tiles are configured
-// and released within the call, so that no other code ever runs with tile state.
+// 5 hold A's upper and lower half, 6 and 7 B's left and right one. R8 and R9 walk along A's
+// halves and SI along B; DI is C's block, R12 the sums' start. The caller has
+// configured the tiles.
 func (t *text) product() {
-	t.WriteString("// func productBF16(config *tileConfig, depth, blocks int, a, b *uint16, c *float32, ldc int, accumulate bool)\n")
-	t.WriteString("TEXT ·productBF16(SB), NOSPLIT, $0-57\n")
-	t.line("MOVQ config+0(FP), AX")
-	t.bytes("LDTILECFG (AX)", 0xc4, 0xe2, 0x78, 0x49, 0x00)
-	t.line("MOVQ blocks+16(FP), CX")
-	t.line("MOVQ a+24(FP), R8")
-	t.line("MOVQ c+40(FP), DI")
-	t.line("MOVQ ldc+48(FP), DX")
+	t.WriteString("// func multiplyTiles(steps, blocks int, a *BF16, aRow, aHalf, aStep, aBlock int, b *BF16, c *float32, ldc int, init *float32, ldInit int)\n")
+	t.WriteString("TEXT ·multiplyTiles(SB), NOSPLIT, $0-96\n")
+	t.line("MOVQ blocks+8(FP), CX")
+	t.line("MOVQ aRow+24(FP), R10")
+	t.line("MOVQ aStep+40(FP), BX")
+	t.line("MOVQ c+64(FP), DI")
+	t.line("MOVQ ldc+72(FP), DX")
+	t.line("MOVQ init+80(FP), R12")
+	t.line("MOVQ ldInit+88(FP), R15")
 	t.line("MOVQ $64, R11")
 	t.label("block")
-	t.line("MOVQ depth+8(FP), AX")
-	t.line("MOVQ b+32(FP), SI")
-	t.line("MOVQ DX, R14")
-	t.line("SHLQ $4, R14")
-	t.line("ADDQ DI, R14")
-	t.line("LEAQ 64(DI), R9")
-	t.line("LEAQ 64(R14), R15")
-	t.line("MOVBLZX accumulate+56(FP), BX")
-	t.line("TESTL BX, BX")
+	t.line("MOVQ a+16(FP), R8")
+	t.line("MOVQ R8, R9")
+	t.line("ADDQ aHalf+32(FP), R9")
+	t.line("MOVQ R8, AX")
+	t.line("ADDQ aBlock+48(FP), AX")
+	t.line("MOVQ AX, a+16(FP)")
+	t.line("MOVQ b+56(FP), SI")
+	t.line("TESTQ R12, R12")
 	t.line("JNE load")
 	for i := range byte(4) {
 		t.tileZero(i)
 	}
-	t.line("JMP depths")
+	t.line("JMP start")
 	t.label("load")
-	corners := []string{"DI", "R9", "R14", "R15"}
-	for i, base := range corners {
-		t.tileLoad(byte(i), base, "DX")
-	}
-	t.label("depths")
-	t.tileLoad(4, "R8", "R11")
+	t.line("MOVQ R15, R14")
+	t.line("SHLQ $4, R14")
+	t.line("ADDQ R12, R14")
+	t.tileLoad(0, "R12", "R15")
+	t.line("ADDQ $64, R12")
+	t.tileLoad(1, "R12", "R15")
+	t.tileLoad(2, "R14", "R15")
+	t.line("ADDQ $64, R14")
+	t.tileLoad(3, "R14", "R15")
+	t.line("MOVQ R15, AX")
+	t.line("SHLQ $5, AX")
+	t.line("LEAQ -64(R12)(AX*1), R12")
+	t.label("start")
+	t.line("MOVQ steps+0(FP), AX")
+	t.label("steps")
+	t.tileLoad(4, "R8", "R10")
+	t.line("ADDQ BX, R8")
 	t.tileLoad(6, "SI", "R11")
-	t.line("LEAQ 1024(R8), R8")
 	t.line("LEAQ 1024(SI), SI")
 	t.tileProduct(0, 4, 6)
 	t.tileLoad(7, "SI", "R11")
 	t.line("LEAQ 1024(SI), SI")
 	t.tileProduct(1, 4, 7)
-	t.tileLoad(5, "R8", "R11")
-	t.line("LEAQ 1024(R8), R8")
+	t.tileLoad(5, "R9", "R10")
+	t.line("ADDQ BX, R9")
 	t.tileProduct(2, 5, 6)
 	t.tileProduct(3, 5, 7)
 	t.line("DECQ AX")
-	t.line("JG depths")
-	for i, base := range corners {
-		t.tileStore(byte(i), base, "DX")
-	}
-	t.line("MOVQ DX, R9")
-	t.line("SHLQ $5, R9")
-	t.line("ADDQ R9, DI")
+	t.line("JG steps")
+	t.line("MOVQ DX, R14")
+	t.line("SHLQ $4, R14")
+	t.line("ADDQ DI, R14")
+	t.tileStore(0, "DI", "DX")
+	t.line("LEAQ 64(DI), R8")
+	t.tileStore(1, "R8", "DX")
+	t.tileStore(2, "R14", "DX")
+	t.line("ADDQ $64, R14")
+	t.tileStore(3, "R14", "DX")
+	t.line("MOVQ DX, R14")
+	t.line("SHLQ $5, R14")
+	t.line("ADDQ R14, DI")
 	t.line("DECQ CX")
 	t.line("JG block")
+	t.line("RET\n")
+}
+
+// configure writes the two functions between which tiles may be used.
+func (t *text) configure() {
+	t.WriteString("// func loadTileConfig(config *tileConfig)\nTEXT ·loadTileConfig(SB), NOSPLIT, $0-8\n")
+	t.line("MOVQ config+0(FP), AX")
+	t.bytes("LDTILECFG (AX)", 0xc4, 0xe2, 0x78, 0x49, 0x00)
+	t.line("RET\n")
+	t.WriteString("// func releaseTiles()\nTEXT ·releaseTiles(SB), NOSPLIT, $0-0\n")
 	t.bytes("TILERELEASE", 0xc4, 0xe2, 0x78, 0x49, 0xc0)
+	t.line("RET\n")
+}
+
+// store writes the copy of a block of sums, shape [rows][32] without gaps, plus a residual
+// where its pointer is not nil, into rows of float32 or bf16. Columns beyond the mask are
+// neither read nor written.
+//
+// Register plan: Z0 and Z1 the row, K1 and K2 its halves' masks, K3 all of it.
+func (t *text) store(name string, bf16 bool) {
+	kind := "float32"
+	if bf16 {
+		kind = "BF16"
+	}
+	fmt.Fprintf(t, "// func %s(rows int, src *float32, dst *%s, ldd int, residual *float32, ldr int, mask uint32)\n", name, kind)
+	fmt.Fprintf(t, "TEXT ·%s(SB), NOSPLIT, $0-52\n", name)
+	t.line("MOVQ rows+0(FP), CX")
+	t.line("MOVQ src+8(FP), SI")
+	t.line("MOVQ dst+16(FP), DI")
+	t.line("MOVQ ldd+24(FP), DX")
+	t.line("MOVQ residual+32(FP), R8")
+	t.line("MOVQ ldr+40(FP), R9")
+	t.line("MOVL mask+48(FP), AX")
+	t.line("KMOVD AX, K3")
+	t.line("KMOVW AX, K1")
+	t.line("SHRL $16, AX")
+	t.line("KMOVW AX, K2")
+	t.label("row")
+	t.line("VMOVUPS (SI), Z0")
+	t.line("VMOVUPS 64(SI), Z1")
+	t.line("TESTQ R8, R8")
+	t.line("JEQ write")
+	t.line("VADDPS (R8), Z0, K1, Z0")
+	t.line("VADDPS 64(R8), Z1, K2, Z1")
+	t.line("ADDQ R9, R8")
+	t.label("write")
+	if bf16 {
+		t.convertPairs(0, 1, 0)
+		t.line("VMOVDQU16 Z0, K3, (DI)")
+	} else {
+		t.line("VMOVUPS Z0, K1, (DI)")
+		t.line("VMOVUPS Z1, K2, 64(DI)")
+	}
+	t.line("ADDQ $128, SI")
+	t.line("ADDQ DX, DI")
+	t.line("DECQ CX")
+	t.line("JG row")
 	t.line("VZEROUPPER")
-	t.line("RET")
+	t.line("RET\n")
 }
