@@ -59,6 +59,11 @@ func checkTree(tree fs.FS) (violations []error, looked int, err error) {
 		if name := entry.Name(); entry.IsDir() && file != "." && (name == "testdata" || strings.HasPrefix(name, ".") || strings.HasPrefix(name, "_")) {
 			return fs.SkipDir
 		}
+		if entry.IsDir() && file != "." {
+			if _, err := fs.Stat(tree, path.Join(file, "go.mod")); err == nil {
+				return fs.SkipDir // a module of its own
+			}
+		}
 		if entry.IsDir() || path.Ext(file) != ".go" || strings.HasSuffix(file, "_test.go") {
 			return nil
 		}

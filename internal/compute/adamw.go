@@ -14,57 +14,18 @@ type AdamW struct {
 
 // Step moves weights against gradient, scaled by gradientScale (for clipping by norm).
 // first and second are the moments' moving averages; step counts from 1. All slices have
-// the same length.
+// the length of weights.
 func (o AdamW) Step(step int, weights, gradient, first, second, average []float32, gradientScale float32) {
 	n := len(weights)
-	gradient, first, second, average = gradient[:n], first[:n], second[:n], average[:n]
 	correction1 := float32(1 - math.Pow(float64(o.Beta1), float64(step)))
 	correction2 := float32(1 - math.Pow(float64(o.Beta2), float64(step)))
-	shrink := 1 - o.LearningRate*o.WeightDecay
-	rate := o.LearningRate / correction1
-	inverse := 1 / correction2
-	const part = 1 << 14
-	Parallel((n+part-1)/part, func(task int) {
-		from, to := task*part, min(n, (task+1)*part)
-		w, g, m, v, a := weights[from:to], gradient[from:to], first[from:to], second[from:to], average[from:to]
-		if vector512() {
-			adamwAVX512(len(w), &w[0], &g[0], &m[0], &v[0], &a[0],
-				gradientScale, 1-o.Beta1, 1-o.Beta2, shrink, rate, inverse, o.Epsilon, 1-o.EMA)
-			return
-		}
-		for i := range w {
-			d := g[i] * gradientScale
-			m[i] += (1 - o.Beta1) * (d - m[i])
-			v[i] += (1 - o.Beta2) * (d*d - v[i])
-			root := float32(math.Sqrt(float64(v[i] * inverse)))
-			w[i] = w[i]*shrink - rate*m[i]/(root+o.Epsilon)
-			a[i] += (1 - o.EMA) * (w[i] - a[i])
-		}
+	s := newSweep()
+	s.arrays = [5][]float32{weights, fit(gradient, n), fit(first, n), fit(second, n), fit(average, n)}
+	s.factors = [8]float32{gradientScale, 1 - o.Beta1, 1 - o.Beta2, 1 - o.LearningRate*o.WeightDecay,
+		o.LearningRate / correction1, 1 / correction2, o.Epsilon, 1 - o.EMA}
+	s.run(n, 1, func(s *sweep, from, to int) {
+		x, f := &s.arrays, &s.factors
+		s.kernels.adamw(x[0][from:to], x[1][from:to], x[2][from:to], x[3][from:to], x[4][from:to],
+			f[0], f[1], f[2], f[3], f[4], f[5], f[6], f[7])
 	})
-}
-
-// SumOfSquares returns the sum of x's squares.
-func SumOfSquares(x []float32) float64 {
-	const part = 1 << 12 // short enough for sums in float32
-	sums := make([]float64, (len(x)+part-1)/part)
-	Parallel(len(sums), func(task int) {
-		// Four chains hide the latency of the additions.
-		var s0, s1, s2, s3 float32
-		values := x[task*part : min(len(x), (task+1)*part)]
-		for ; len(values) >= 4; values = values[4:] {
-			s0 += values[0] * values[0]
-			s1 += values[1] * values[1]
-			s2 += values[2] * values[2]
-			s3 += values[3] * values[3]
-		}
-		for _, v := range values {
-			s0 += v * v
-		}
-		sums[task] = float64(s0) + float64(s1) + float64(s2) + float64(s3)
-	})
-	total := 0.0
-	for _, s := range sums {
-		total += s
-	}
-	return total
 }

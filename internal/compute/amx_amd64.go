@@ -43,4 +43,4 @@ func storeBlockBF16(rows int, src *float32, dst *BF16, ldd int, residual *float3
 //go:noescape
 func loadTileConfig(config *tileConfig)
 
-func releaseTiles()
+func clearTileConfig()

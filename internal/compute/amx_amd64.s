@@ -577,8 +577,8 @@ TEXT ·loadTileConfig(SB), NOSPLIT, $0-8
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0x00 // LDTILECFG (AX)
 	RET
 
-// func releaseTiles()
-TEXT ·releaseTiles(SB), NOSPLIT, $0-0
+// func clearTileConfig()
+TEXT ·clearTileConfig(SB), NOSPLIT, $0-0
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0xc0 // TILERELEASE
 	RET
 

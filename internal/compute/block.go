@@ -1,5 +1,7 @@
 package compute
 
+import "runtime"
+
 // Packed bf16 factors lie as blocks of 32 rows of A, or columns of B, in steps of 32 of
 // the depth, each two tiles of 16 rows of 64 bytes, as TDPBF16PS wants them.
 const (
@@ -12,6 +14,19 @@ const (
 // maxSteps is the depth, in steps, of one pass over a block of columns: that much of the
 // block stays in the first-level cache while the rows go by.
 const maxSteps = 12
+
+// acquireTiles configures the tile unit for multiplyTiles. That takes as long as a small
+// product, so that a task does it once. Tiles belong to the operating system's thread: the
+// goroutine stays on it, and no other runs there, until releaseTiles.
+func acquireTiles() {
+	runtime.LockOSThread()
+	loadTileConfig(&fullTiles)
+}
+
+func releaseTiles() {
+	clearTileConfig()
+	runtime.UnlockOSThread()
+}
 
 // bf16Rows is the first factor as the tile unit reads it: whole blocks of 32 rows, and the
 // last few rows, if any, apart. Distances are in bytes.
@@ -69,7 +84,7 @@ func (p *product) addPass(w *window, q, pass, passes, from, to int, sums, next [
 	steps := blocks(p.k)
 	s0, s1 := pass*steps/passes, (pass+1)*steps/passes
 	b := &p.blocks[(q*steps+s0)*stepWords]
-	a := &p.tiledX
+	a := &w.x
 	whole := blocks(to - from)
 	edge := a.edge != nil && w.from+to == p.m
 	if edge {
@@ -84,7 +99,7 @@ func (p *product) addPass(w *window, q, pass, passes, from, to int, sums, next [
 		init = &w.bias[0]
 	}
 	if whole > 0 {
-		multiplyTiles(s1-s0, whole, &a.data[((w.from+from)/blockSize*a.block+s0*a.step)/2], a.row, a.half, a.step, a.block,
+		multiplyTiles(s1-s0, whole, &a.data[((w.from-w.firstRow+from)/blockSize*a.block+s0*a.step)/2], a.row, a.half, a.step, a.block,
 			b, &next[0], 4*panelCols, init, ldInit)
 	}
 	if edge {
@@ -96,12 +111,18 @@ func (p *product) addPass(w *window, q, pass, passes, from, to int, sums, next [
 	}
 }
 
-// packBlocks packs both factors of a general product.
+// packBlocks packs both factors of a general product. The first one waits for the tasks
+// where every task has rows of its own and the second factor is small enough to be read by
+// all of them: a task then finds the rows that it packed in its core's cache.
 func (p *product) packBlocks() {
 	steps := blocks(p.k)
-	p.packedRows = blocks(p.m)
-	p.tiledX = tiledRows(grow(&p.scratchA16, p.packedRows*steps*stepWords), steps)
 	p.blocks = grow(&p.scratchB16, blocks(p.n)*steps*stepWords)
+	p.packInTask = blocks(p.m) >= p.tasksWanted() && 2*len(p.blocks) <= 2*cacheBytes
+	p.packedRows = 0
+	if !p.packInTask {
+		p.packedRows = blocks(p.m)
+		p.tiledX = tiledRows(grow(&p.scratchA16, p.packedRows*steps*stepWords), steps)
+	}
 	p.run(p.packedRows+blocks(p.n), p.packBlock)
 }
 
@@ -115,19 +136,20 @@ func (p *product) doPackBlock(i int) {
 	packBlock(p.b, !p.transB, true, i, p.n, p.k, p.blocks[i*size:])
 }
 
+// packTask packs the rows of one task.
+func (p *product) packTask(w *window, from, to int) {
+	steps := blocks(p.k)
+	w.x = tiledRows(grow(&w.packed, blocks(to-from)*steps*stepWords), steps)
+	w.firstRow = from
+	for i := range blocks(to - from) {
+		packBlock(p.a, p.transA, false, from/blockSize+i, p.m, p.k, w.x.data[i*steps*stepWords:])
+	}
+}
+
 // packBlock packs 32 lines (rows of A, columns of B) of a factor, from line 32·block on,
 // over the whole depth k. depthFirst says that x is stored as [k][lines]; b that the
 // tiles are B's.
 func packBlock(x Matrix, depthFirst, b bool, block, lines, k int, dst []BF16) {
-	pack := packRowsBF16 // [lines][k] for A
-	switch {
-	case depthFirst && b:
-		pack = packPairsBF16
-	case depthFirst:
-		pack = packPairsTransposedBF16
-	case b:
-		pack = packRowsTransposedBF16
-	}
 	for half := range 2 {
 		first := block*blockSize + half*16
 		valid := min(16, lines-first)
@@ -141,7 +163,7 @@ func packBlock(x Matrix, depthFirst, b bool, block, lines, k int, dst []BF16) {
 			if depthFirst {
 				from, step = first, blockSize*x.Stride
 			}
-			pack(whole, &half[0], stepBytes, &x.Data[from], 4*x.Stride, 4*step)
+			packTiles16(depthFirst, b, whole, &half[0], &x.Data[from], 4*x.Stride, 4*step)
 		}
 		for s := whole; s*blockSize < k; s++ {
 			var padded [16 * blockSize]float32
@@ -152,14 +174,29 @@ func packBlock(x Matrix, depthFirst, b bool, block, lines, k int, dst []BF16) {
 						copy(padded[d*16:], x.Data[(s*blockSize+d)*x.Stride+first:][:valid])
 					}
 				}
-				pack(1, &half[s*stepWords], stepBytes, &padded[0], 4*16, 0)
+				packTiles16(depthFirst, b, 1, &half[s*stepWords], &padded[0], 4*16, 0)
 				continue
 			}
 			for l := range max(0, valid) {
 				copy(padded[l*blockSize:], x.Data[(first+l)*x.Stride+s*blockSize:][:width])
 			}
-			pack(1, &half[s*stepWords], stepBytes, &padded[0], 4*blockSize, 0)
+			packTiles16(depthFirst, b, 1, &half[s*stepWords], &padded[0], 4*blockSize, 0)
 		}
+	}
+}
+
+// packTiles16 packs 16 lines over steps of the depth; distances are in bytes. A function
+// value instead of the cases would let its arguments escape.
+func packTiles16(depthFirst, b bool, steps int, dst *BF16, src *float32, stride, srcStep int) {
+	switch {
+	case depthFirst && b:
+		packPairsBF16(steps, dst, stepBytes, src, stride, srcStep)
+	case depthFirst:
+		packPairsTransposedBF16(steps, dst, stepBytes, src, stride, srcStep)
+	case b:
+		packRowsTransposedBF16(steps, dst, stepBytes, src, stride, srcStep)
+	default:
+		packRowsBF16(steps, dst, stepBytes, src, stride, srcStep)
 	}
 }
 

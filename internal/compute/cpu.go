@@ -33,6 +33,16 @@ var active, errForced = choose(os.Getenv("VLA_CPU"))
 // use then.
 func CheckPath() error { return errForced }
 
+// Use makes p the family of kernels in use. Nothing may compute meanwhile, and weights that
+// were packed before must be packed again.
+func Use(p Path) error {
+	if !slices.Contains(available, p) {
+		return fmt.Errorf("kernels %q: this processor has only %v", string(p), available)
+	}
+	active = p
+	return nil
+}
+
 func choose(forced string) (Path, error) {
 	p := Path(forced)
 	switch {

@@ -37,16 +37,16 @@ func haveAMX() bool {
 var (
 	tiles512 = tileKernels{
 		rows: 12,
-		strided: []gemmKernel{nil, gemmStrided1AVX512, gemmStrided2AVX512, gemmStrided3AVX512, gemmStrided4AVX512,
-			gemmStrided5AVX512, gemmStrided6AVX512, gemmStrided7AVX512, gemmStrided8AVX512, gemmStrided9AVX512,
-			gemmStrided10AVX512, gemmStrided11AVX512, gemmStrided12AVX512},
+		tile: []gemmKernel{nil, gemmTile1AVX512, gemmTile2AVX512, gemmTile3AVX512, gemmTile4AVX512,
+			gemmTile5AVX512, gemmTile6AVX512, gemmTile7AVX512, gemmTile8AVX512, gemmTile9AVX512,
+			gemmTile10AVX512, gemmTile11AVX512, gemmTile12AVX512},
 		transpose: transposeBlocksAVX512,
 		width:     16,
 	}
 	tiles2 = tileKernels{
 		rows: 6,
-		strided: []gemmKernel{nil, gemmStrided1AVX2, gemmStrided2AVX2, gemmStrided3AVX2, gemmStrided4AVX2,
-			gemmStrided5AVX2, gemmStrided6AVX2},
+		tile: []gemmKernel{nil, gemmTile1AVX2, gemmTile2AVX2, gemmTile3AVX2, gemmTile4AVX2,
+			gemmTile5AVX2, gemmTile6AVX2},
 		transpose: transposeBlocksAVX2,
 		width:     8,
 	}
@@ -62,15 +62,3 @@ func tiles() *tileKernels {
 	}
 	return nil
 }
-
-// Kernels by the number of rows in the tile; index 0 is never used.
-var (
-	stridedKernels = tiles512.strided
-	panelKernels   = []gemmKernel{nil, gemmPanel1AVX512, gemmPanel2AVX512, gemmPanel3AVX512, gemmPanel4AVX512, gemmPanel5AVX512, gemmPanel6AVX512,
-		gemmPanel7AVX512, gemmPanel8AVX512, gemmPanel9AVX512, gemmPanel10AVX512, gemmPanel11AVX512, gemmPanel12AVX512}
-)
-
-const (
-	maxTileRows = 12
-	tileCols    = 32
-)

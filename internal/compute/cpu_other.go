@@ -6,25 +6,6 @@ func detect() []Path { return []Path{Generic} }
 
 func tiles() *tileKernels { return nil }
 
-const (
-	maxTileRows = 12
-	tileCols    = 32
-)
-
-var stridedKernels, panelKernels [maxTileRows + 1]gemmKernel
-
-// Without AVX-512 the portable loops serve, and nothing below is ever called.
-
-func expAVX512(n int, y, x *float32, shift float32) { panic("compute: no AVX-512") }
-func siluAVX512(n int, y, x *float32)               { panic("compute: no AVX-512") }
-func siluGradAVX512(n int, dx, dy, x *float32)      { panic("compute: no AVX-512") }
-func geluAVX512(n int, y, x *float32)               { panic("compute: no AVX-512") }
-func geluGradAVX512(n int, dx, dy, x *float32)      { panic("compute: no AVX-512") }
-func addAVX512(n int, y, x *float32)                { panic("compute: no AVX-512") }
-func adamwAVX512(n int, weight, gradient, m, v, average *float32, scale, first, second, shrink, rate, inverse, epsilon, ema float32) {
-	panic("compute: no AVX-512")
-}
-
 type tileConfig [64]byte
 
 var fullTiles tileConfig
@@ -55,4 +36,4 @@ func storeBlockBF16(rows int, src *float32, dst *BF16, ldd int, residual *float3
 }
 
 func loadTileConfig(config *tileConfig) { panic("compute: no AMX") }
-func releaseTiles()                     { panic("compute: no AMX") }
+func clearTileConfig()                  { panic("compute: no AMX") }

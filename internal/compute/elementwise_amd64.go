@@ -7,34 +7,338 @@ package compute
 // expAVX512 sets y = e**(x-shift).
 //
 //go:noescape
-func expAVX512(n int, y *float32, x *float32, shift float32)
+func expAVX512(y []float32, x []float32, shift float32)
 
 // siluAVX512 sets y = x·sigmoid(x).
 //
 //go:noescape
-func siluAVX512(n int, y *float32, x *float32)
+func siluAVX512(y []float32, x []float32)
 
 // siluGradAVX512 sets dx = dy·s·(1+x·(1-s)), s = sigmoid(x).
 //
 //go:noescape
-func siluGradAVX512(n int, dx *float32, dy *float32, x *float32)
+func siluGradAVX512(dx []float32, dy []float32, x []float32)
+
+// siluMulAVX512 sets y = a·sigmoid(a)·b.
+//
+//go:noescape
+func siluMulAVX512(y []float32, a []float32, b []float32)
+
+// siluMulGradAVX512 sets da = dy·b·s·(1+a·(1-s)) and db = dy·a·s, s = sigmoid(a).
+//
+//go:noescape
+func siluMulGradAVX512(da []float32, db []float32, dy []float32, a []float32, b []float32)
 
 // geluAVX512 sets y to the tanh form of GELU.
 //
 //go:noescape
-func geluAVX512(n int, y *float32, x *float32)
+func geluAVX512(y []float32, x []float32)
 
 // geluGradAVX512 sets dx = dy·(s + x·s·(1-s)·u'), s = sigmoid(u(x)).
 //
 //go:noescape
-func geluGradAVX512(n int, dx *float32, dy *float32, x *float32)
-
-// adamwAVX512 is AdamW.Step with its per-step factors worked out.
-//
-//go:noescape
-func adamwAVX512(n int, weight *float32, gradient *float32, m *float32, v *float32, average *float32, scale float32, first float32, second float32, shrink float32, rate float32, inverse float32, epsilon float32, ema float32)
+func geluGradAVX512(dx []float32, dy []float32, x []float32)
 
 // addAVX512 sets y += x.
 //
 //go:noescape
-func addAVX512(n int, y *float32, x *float32)
+func addAVX512(y []float32, x []float32)
+
+// scaleAVX512 sets y = factor·x.
+//
+//go:noescape
+func scaleAVX512(y []float32, x []float32, factor float32)
+
+// addScaledAVX512 sets y += factor·x.
+//
+//go:noescape
+func addScaledAVX512(y []float32, x []float32, factor float32)
+
+// adamwAVX512 is AdamW.Step with its per-step factors worked out.
+//
+//go:noescape
+func adamwAVX512(weight []float32, gradient []float32, m []float32, v []float32, average []float32, scale float32, first float32, second float32, shrink float32, rate float32, inverse float32, epsilon float32, ema float32)
+
+// sumAVX512 returns the sum of x.
+//
+//go:noescape
+func sumAVX512(x []float32) float32
+
+// dotAVX512 returns the sum of x·y.
+//
+//go:noescape
+func dotAVX512(x []float32, y []float32) float32
+
+// squaresAVX512 returns the sum of (x-center)².
+//
+//go:noescape
+func squaresAVX512(x []float32, center float32) float32
+
+// squares64AVX512 returns the sum of x² in float64.
+//
+//go:noescape
+func squares64AVX512(x []float32) float64
+
+// differences64AVX512 returns the sum of (x-y)², each difference in float32, the rest in float64.
+//
+//go:noescape
+func differences64AVX512(x []float32, y []float32) float64
+
+// addRows4AVX512 adds the four rows of len(y) values at x, x+stride, ... to y.
+//
+//go:noescape
+func addRows4AVX512(y []float32, x []float32, stride int)
+
+// largestAVX512 returns the largest of x, -Inf of none; it passes over NaN.
+//
+//go:noescape
+func largestAVX512(x []float32) float32
+
+// expSumAVX512 sets y = e**(x-shift) and returns its sum.
+//
+//go:noescape
+func expSumAVX512(y []float32, x []float32, shift float32) float32
+
+// sumExpAVX512 returns the sum of e**(x-shift).
+//
+//go:noescape
+func sumExpAVX512(x []float32, shift float32) float32
+
+// softmaxGradAVX512 sets dx = scale·p·(dy-dot).
+//
+//go:noescape
+func softmaxGradAVX512(dx []float32, dy []float32, p []float32, dot float32, scale float32)
+
+// normalizeAVX512 sets y = (x-mean)·inverse·gain + shift.
+//
+//go:noescape
+func normalizeAVX512(y []float32, x []float32, gain []float32, shift []float32, mean float32, inverse float32)
+
+// normalizeRootAVX512 sets y = x·inverse·gain.
+//
+//go:noescape
+func normalizeRootAVX512(y []float32, x []float32, gain []float32, inverse float32)
+
+// layerNormSumsAVX512 adds dy·h to dgain and dy to dshift, h = (x-mean)·inverse, and
+// returns the sums of dy·gain and dy·gain·h.
+//
+//go:noescape
+func layerNormSumsAVX512(dgain []float32, dshift []float32, dy []float32, x []float32, gain []float32, mean float32, inverse float32) (sum float32, dot float32)
+
+// layerNormGradAVX512 sets dx = inverse·(dy·gain - sum - (x-mean)·dot).
+//
+//go:noescape
+func layerNormGradAVX512(dx []float32, dy []float32, x []float32, gain []float32, mean float32, inverse float32, sum float32, dot float32)
+
+// rmsNormSumsAVX512 adds dy·h to dgain, h = x·inverse, and returns the sum of dy·gain·h.
+//
+//go:noescape
+func rmsNormSumsAVX512(dgain []float32, dy []float32, x []float32, gain []float32, inverse float32) float32
+
+// rmsNormGradAVX512 sets dx = inverse·(dy·gain - x·dot).
+//
+//go:noescape
+func rmsNormGradAVX512(dx []float32, dy []float32, x []float32, gain []float32, inverse float32, dot float32)
+
+// rotateAVX512 turns each pair (x[i], x[half+i]) of every 2·half values by the
+// angle whose cosine is cosine[i] and whose sine is sign·sine[i], half = len(cosine).
+//
+//go:noescape
+func rotateAVX512(y []float32, x []float32, cosine []float32, sine []float32, sign float32)
+
+// fromBF16AVX512 sets y = x, exactly.
+//
+//go:noescape
+func fromBF16AVX512(y []float32, x []uint16)
+
+// expAVX2 sets y = e**(x-shift).
+//
+//go:noescape
+func expAVX2(y []float32, x []float32, shift float32)
+
+// siluAVX2 sets y = x·sigmoid(x).
+//
+//go:noescape
+func siluAVX2(y []float32, x []float32)
+
+// siluGradAVX2 sets dx = dy·s·(1+x·(1-s)), s = sigmoid(x).
+//
+//go:noescape
+func siluGradAVX2(dx []float32, dy []float32, x []float32)
+
+// siluMulAVX2 sets y = a·sigmoid(a)·b.
+//
+//go:noescape
+func siluMulAVX2(y []float32, a []float32, b []float32)
+
+// siluMulGradAVX2 sets da = dy·b·s·(1+a·(1-s)) and db = dy·a·s, s = sigmoid(a).
+//
+//go:noescape
+func siluMulGradAVX2(da []float32, db []float32, dy []float32, a []float32, b []float32)
+
+// geluAVX2 sets y to the tanh form of GELU.
+//
+//go:noescape
+func geluAVX2(y []float32, x []float32)
+
+// geluGradAVX2 sets dx = dy·(s + x·s·(1-s)·u'), s = sigmoid(u(x)).
+//
+//go:noescape
+func geluGradAVX2(dx []float32, dy []float32, x []float32)
+
+// addAVX2 sets y += x.
+//
+//go:noescape
+func addAVX2(y []float32, x []float32)
+
+// scaleAVX2 sets y = factor·x.
+//
+//go:noescape
+func scaleAVX2(y []float32, x []float32, factor float32)
+
+// addScaledAVX2 sets y += factor·x.
+//
+//go:noescape
+func addScaledAVX2(y []float32, x []float32, factor float32)
+
+// adamwAVX2 is AdamW.Step with its per-step factors worked out.
+//
+//go:noescape
+func adamwAVX2(weight []float32, gradient []float32, m []float32, v []float32, average []float32, scale float32, first float32, second float32, shrink float32, rate float32, inverse float32, epsilon float32, ema float32)
+
+// sumAVX2 returns the sum of x.
+//
+//go:noescape
+func sumAVX2(x []float32) float32
+
+// dotAVX2 returns the sum of x·y.
+//
+//go:noescape
+func dotAVX2(x []float32, y []float32) float32
+
+// squaresAVX2 returns the sum of (x-center)².
+//
+//go:noescape
+func squaresAVX2(x []float32, center float32) float32
+
+// squares64AVX2 returns the sum of x² in float64.
+//
+//go:noescape
+func squares64AVX2(x []float32) float64
+
+// differences64AVX2 returns the sum of (x-y)², each difference in float32, the rest in float64.
+//
+//go:noescape
+func differences64AVX2(x []float32, y []float32) float64
+
+// addRows4AVX2 adds the four rows of len(y) values at x, x+stride, ... to y.
+//
+//go:noescape
+func addRows4AVX2(y []float32, x []float32, stride int)
+
+// largestAVX2 returns the largest of x, -Inf of none; it passes over NaN.
+//
+//go:noescape
+func largestAVX2(x []float32) float32
+
+// expSumAVX2 sets y = e**(x-shift) and returns its sum.
+//
+//go:noescape
+func expSumAVX2(y []float32, x []float32, shift float32) float32
+
+// sumExpAVX2 returns the sum of e**(x-shift).
+//
+//go:noescape
+func sumExpAVX2(x []float32, shift float32) float32
+
+// softmaxGradAVX2 sets dx = scale·p·(dy-dot).
+//
+//go:noescape
+func softmaxGradAVX2(dx []float32, dy []float32, p []float32, dot float32, scale float32)
+
+// normalizeAVX2 sets y = (x-mean)·inverse·gain + shift.
+//
+//go:noescape
+func normalizeAVX2(y []float32, x []float32, gain []float32, shift []float32, mean float32, inverse float32)
+
+// normalizeRootAVX2 sets y = x·inverse·gain.
+//
+//go:noescape
+func normalizeRootAVX2(y []float32, x []float32, gain []float32, inverse float32)
+
+// layerNormSumsAVX2 adds dy·h to dgain and dy to dshift, h = (x-mean)·inverse, and
+// returns the sums of dy·gain and dy·gain·h.
+//
+//go:noescape
+func layerNormSumsAVX2(dgain []float32, dshift []float32, dy []float32, x []float32, gain []float32, mean float32, inverse float32) (sum float32, dot float32)
+
+// layerNormGradAVX2 sets dx = inverse·(dy·gain - sum - (x-mean)·dot).
+//
+//go:noescape
+func layerNormGradAVX2(dx []float32, dy []float32, x []float32, gain []float32, mean float32, inverse float32, sum float32, dot float32)
+
+// rmsNormSumsAVX2 adds dy·h to dgain, h = x·inverse, and returns the sum of dy·gain·h.
+//
+//go:noescape
+func rmsNormSumsAVX2(dgain []float32, dy []float32, x []float32, gain []float32, inverse float32) float32
+
+// rmsNormGradAVX2 sets dx = inverse·(dy·gain - x·dot).
+//
+//go:noescape
+func rmsNormGradAVX2(dx []float32, dy []float32, x []float32, gain []float32, inverse float32, dot float32)
+
+// rotateAVX2 turns each pair (x[i], x[half+i]) of every 2·half values by the
+// angle whose cosine is cosine[i] and whose sine is sign·sine[i], half = len(cosine).
+//
+//go:noescape
+func rotateAVX2(y []float32, x []float32, cosine []float32, sine []float32, sign float32)
+
+// fromBF16AVX2 sets y = x, exactly.
+//
+//go:noescape
+func fromBF16AVX2(y []float32, x []uint16)
+
+// toBF16AVX512 sets y = x, rounded to nearest even.
+//
+//go:noescape
+func toBF16AVX512(y []uint16, x []float32)
+
+// normalizeBF16AVX512 sets y = (x-mean)·inverse·gain + shift.
+//
+//go:noescape
+func normalizeBF16AVX512(y []uint16, x []float32, gain []float32, shift []float32, mean float32, inverse float32)
+
+// normalizeRootBF16AVX512 sets y = x·inverse·gain.
+//
+//go:noescape
+func normalizeRootBF16AVX512(y []uint16, x []float32, gain []float32, inverse float32)
+
+// toBF16AVX512BF16 sets y = x, rounded to nearest even.
+//
+//go:noescape
+func toBF16AVX512BF16(y []uint16, x []float32)
+
+// normalizeBF16AVX512BF16 sets y = (x-mean)·inverse·gain + shift.
+//
+//go:noescape
+func normalizeBF16AVX512BF16(y []uint16, x []float32, gain []float32, shift []float32, mean float32, inverse float32)
+
+// normalizeRootBF16AVX512BF16 sets y = x·inverse·gain.
+//
+//go:noescape
+func normalizeRootBF16AVX512BF16(y []uint16, x []float32, gain []float32, inverse float32)
+
+// toBF16AVX2 sets y = x, rounded to nearest even.
+//
+//go:noescape
+func toBF16AVX2(y []uint16, x []float32)
+
+// normalizeBF16AVX2 sets y = (x-mean)·inverse·gain + shift.
+//
+//go:noescape
+func normalizeBF16AVX2(y []uint16, x []float32, gain []float32, shift []float32, mean float32, inverse float32)
+
+// normalizeRootBF16AVX2 sets y = x·inverse·gain.
+//
+//go:noescape
+func normalizeRootBF16AVX2(y []uint16, x []float32, gain []float32, inverse float32)

@@ -4,185 +4,95 @@
 
 package compute
 
-// gemmStrided1AVX512 computes a tile of 1 rows and up to 32 columns; lda and ldc are in bytes.
+// gemmTile1AVX512 computes a tile of 1 rows and up to 32 columns; lda and ldc are in bytes.
 //
 //go:noescape
-func gemmStrided1AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+func gemmTile1AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
 
-// gemmPanel1AVX512 computes a tile of 1 rows and up to 32 columns; lda and ldc are in bytes.
+// gemmTile2AVX512 computes a tile of 2 rows and up to 32 columns; lda and ldc are in bytes.
 //
 //go:noescape
-func gemmPanel1AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+func gemmTile2AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
 
-// gemmStrided2AVX512 computes a tile of 2 rows and up to 32 columns; lda and ldc are in bytes.
+// gemmTile3AVX512 computes a tile of 3 rows and up to 32 columns; lda and ldc are in bytes.
 //
 //go:noescape
-func gemmStrided2AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+func gemmTile3AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
 
-// gemmPanel2AVX512 computes a tile of 2 rows and up to 32 columns; lda and ldc are in bytes.
+// gemmTile4AVX512 computes a tile of 4 rows and up to 32 columns; lda and ldc are in bytes.
 //
 //go:noescape
-func gemmPanel2AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+func gemmTile4AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
 
-// gemmStrided3AVX512 computes a tile of 3 rows and up to 32 columns; lda and ldc are in bytes.
+// gemmTile5AVX512 computes a tile of 5 rows and up to 32 columns; lda and ldc are in bytes.
 //
 //go:noescape
-func gemmStrided3AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+func gemmTile5AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
 
-// gemmPanel3AVX512 computes a tile of 3 rows and up to 32 columns; lda and ldc are in bytes.
+// gemmTile6AVX512 computes a tile of 6 rows and up to 32 columns; lda and ldc are in bytes.
 //
 //go:noescape
-func gemmPanel3AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+func gemmTile6AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
 
-// gemmStrided4AVX512 computes a tile of 4 rows and up to 32 columns; lda and ldc are in bytes.
+// gemmTile7AVX512 computes a tile of 7 rows and up to 32 columns; lda and ldc are in bytes.
 //
 //go:noescape
-func gemmStrided4AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+func gemmTile7AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
 
-// gemmPanel4AVX512 computes a tile of 4 rows and up to 32 columns; lda and ldc are in bytes.
+// gemmTile8AVX512 computes a tile of 8 rows and up to 32 columns; lda and ldc are in bytes.
 //
 //go:noescape
-func gemmPanel4AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+func gemmTile8AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
 
-// gemmStrided5AVX512 computes a tile of 5 rows and up to 32 columns; lda and ldc are in bytes.
+// gemmTile9AVX512 computes a tile of 9 rows and up to 32 columns; lda and ldc are in bytes.
 //
 //go:noescape
-func gemmStrided5AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+func gemmTile9AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
 
-// gemmPanel5AVX512 computes a tile of 5 rows and up to 32 columns; lda and ldc are in bytes.
+// gemmTile10AVX512 computes a tile of 10 rows and up to 32 columns; lda and ldc are in bytes.
 //
 //go:noescape
-func gemmPanel5AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+func gemmTile10AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
 
-// gemmStrided6AVX512 computes a tile of 6 rows and up to 32 columns; lda and ldc are in bytes.
+// gemmTile11AVX512 computes a tile of 11 rows and up to 32 columns; lda and ldc are in bytes.
 //
 //go:noescape
-func gemmStrided6AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+func gemmTile11AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
 
-// gemmPanel6AVX512 computes a tile of 6 rows and up to 32 columns; lda and ldc are in bytes.
+// gemmTile12AVX512 computes a tile of 12 rows and up to 32 columns; lda and ldc are in bytes.
 //
 //go:noescape
-func gemmPanel6AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+func gemmTile12AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
 
-// gemmStrided7AVX512 computes a tile of 7 rows and up to 32 columns; lda and ldc are in bytes.
+// gemmTile1AVX2 computes a tile of 1 rows and up to 32 columns; lda and ldc are in bytes.
 //
 //go:noescape
-func gemmStrided7AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+func gemmTile1AVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
 
-// gemmPanel7AVX512 computes a tile of 7 rows and up to 32 columns; lda and ldc are in bytes.
+// gemmTile2AVX2 computes a tile of 2 rows and up to 32 columns; lda and ldc are in bytes.
 //
 //go:noescape
-func gemmPanel7AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+func gemmTile2AVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
 
-// gemmStrided8AVX512 computes a tile of 8 rows and up to 32 columns; lda and ldc are in bytes.
+// gemmTile3AVX2 computes a tile of 3 rows and up to 32 columns; lda and ldc are in bytes.
 //
 //go:noescape
-func gemmStrided8AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+func gemmTile3AVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
 
-// gemmPanel8AVX512 computes a tile of 8 rows and up to 32 columns; lda and ldc are in bytes.
+// gemmTile4AVX2 computes a tile of 4 rows and up to 32 columns; lda and ldc are in bytes.
 //
 //go:noescape
-func gemmPanel8AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+func gemmTile4AVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
 
-// gemmStrided9AVX512 computes a tile of 9 rows and up to 32 columns; lda and ldc are in bytes.
+// gemmTile5AVX2 computes a tile of 5 rows and up to 32 columns; lda and ldc are in bytes.
 //
 //go:noescape
-func gemmStrided9AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+func gemmTile5AVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
 
-// gemmPanel9AVX512 computes a tile of 9 rows and up to 32 columns; lda and ldc are in bytes.
+// gemmTile6AVX2 computes a tile of 6 rows and up to 32 columns; lda and ldc are in bytes.
 //
 //go:noescape
-func gemmPanel9AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
-
-// gemmStrided10AVX512 computes a tile of 10 rows and up to 32 columns; lda and ldc are in bytes.
-//
-//go:noescape
-func gemmStrided10AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
-
-// gemmPanel10AVX512 computes a tile of 10 rows and up to 32 columns; lda and ldc are in bytes.
-//
-//go:noescape
-func gemmPanel10AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
-
-// gemmStrided11AVX512 computes a tile of 11 rows and up to 32 columns; lda and ldc are in bytes.
-//
-//go:noescape
-func gemmStrided11AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
-
-// gemmPanel11AVX512 computes a tile of 11 rows and up to 32 columns; lda and ldc are in bytes.
-//
-//go:noescape
-func gemmPanel11AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
-
-// gemmStrided12AVX512 computes a tile of 12 rows and up to 32 columns; lda and ldc are in bytes.
-//
-//go:noescape
-func gemmStrided12AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
-
-// gemmPanel12AVX512 computes a tile of 12 rows and up to 32 columns; lda and ldc are in bytes.
-//
-//go:noescape
-func gemmPanel12AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
-
-// gemmStrided1AVX2 computes a tile of 1 rows and up to 32 columns; lda and ldc are in bytes.
-//
-//go:noescape
-func gemmStrided1AVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
-
-// gemmPanel1AVX2 computes a tile of 1 rows and up to 32 columns; lda and ldc are in bytes.
-//
-//go:noescape
-func gemmPanel1AVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
-
-// gemmStrided2AVX2 computes a tile of 2 rows and up to 32 columns; lda and ldc are in bytes.
-//
-//go:noescape
-func gemmStrided2AVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
-
-// gemmPanel2AVX2 computes a tile of 2 rows and up to 32 columns; lda and ldc are in bytes.
-//
-//go:noescape
-func gemmPanel2AVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
-
-// gemmStrided3AVX2 computes a tile of 3 rows and up to 32 columns; lda and ldc are in bytes.
-//
-//go:noescape
-func gemmStrided3AVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
-
-// gemmPanel3AVX2 computes a tile of 3 rows and up to 32 columns; lda and ldc are in bytes.
-//
-//go:noescape
-func gemmPanel3AVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
-
-// gemmStrided4AVX2 computes a tile of 4 rows and up to 32 columns; lda and ldc are in bytes.
-//
-//go:noescape
-func gemmStrided4AVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
-
-// gemmPanel4AVX2 computes a tile of 4 rows and up to 32 columns; lda and ldc are in bytes.
-//
-//go:noescape
-func gemmPanel4AVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
-
-// gemmStrided5AVX2 computes a tile of 5 rows and up to 32 columns; lda and ldc are in bytes.
-//
-//go:noescape
-func gemmStrided5AVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
-
-// gemmPanel5AVX2 computes a tile of 5 rows and up to 32 columns; lda and ldc are in bytes.
-//
-//go:noescape
-func gemmPanel5AVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
-
-// gemmStrided6AVX2 computes a tile of 6 rows and up to 32 columns; lda and ldc are in bytes.
-//
-//go:noescape
-func gemmStrided6AVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
-
-// gemmPanel6AVX2 computes a tile of 6 rows and up to 32 columns; lda and ldc are in bytes.
-//
-//go:noescape
-func gemmPanel6AVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+func gemmTile6AVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
 
 // transposeBlocksAVX512 sets dst[i][j] = src[j][i] for 16 j and 16·blocks i; strides are in bytes.
 //

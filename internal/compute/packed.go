@@ -150,17 +150,53 @@ func Mul[Y, X float32 | BF16](y Mat[Y], x Mat[X], w *Packed, e Epilogue) {
 	p.multiply()
 }
 
+// Affine is Mul with weights w, shape [out][in], that change from call to call, as in
+// training: they are packed anew each time, in bf16 (which takes a machine with HaveBF16)
+// or in float32.
+func Affine(y, x, w Matrix, bf16 bool, e Epilogue) {
+	m, n, k := productShape(false, true, x, w, y)
+	e.check(&Packed{In: k, Out: n}, m)
+	if bf16 && !HaveBF16() {
+		panic("compute: this machine has no bf16 matrix product")
+	}
+	if m == 0 || n == 0 {
+		return
+	}
+	p := newProduct(m, n, k)
+	defer p.release()
+	p.y, p.epilogue = y, e
+	p.transA, p.transB, p.a, p.b = false, true, x, w
+	switch {
+	case k == 0 || tiles() == nil:
+		p.x, p.plain = x, grow(&p.scratchB, n*k)
+		for i := range n {
+			copy(p.plain[i*k:], w.Row(i))
+		}
+	case bf16:
+		p.packBlocks()
+	default:
+		p.packPanels()
+	}
+	p.multiply()
+}
+
 func (e *Epilogue) check(w *Packed, rows int) {
 	if e.Bias != nil && (len(e.Bias) != w.Out || w.gated) {
 		panic(fmt.Sprintf("compute: bias of %d numbers for %d columns (gated: %v)", len(e.Bias), w.Out, w.gated))
 	}
-	if r := e.Residual; r.Data != nil {
-		r.check("residual")
-		if r.Rows != rows || r.Cols != w.Out {
-			panic(fmt.Sprintf("compute: residual [%d][%d] for a product [%d][%d]", r.Rows, r.Cols, rows, w.Out))
+	for _, m := range [...]struct {
+		name string
+		Matrix
+	}{{"residual", e.Residual}, {"before", e.Before}} {
+		if m.Data == nil {
+			continue
+		}
+		m.check(m.name)
+		if m.Rows != rows || m.Cols != w.Out {
+			panic(fmt.Sprintf("compute: %s [%d][%d] for a product [%d][%d]", m.name, m.Rows, m.Cols, rows, w.Out))
 		}
 	}
-	if w.gated && e.Activation != NoActivation {
+	if w.gated && (e.Activation != NoActivation || e.Before.Data != nil) {
 		panic("compute: a gated product has its activation within")
 	}
 }
@@ -221,7 +257,7 @@ func (p *product) doPackRows(i int) {
 		if p.x16.Data != nil {
 			copy(row, p.x16.Row(r))
 		} else {
-			ToBF16(row[:p.k], p.x.Row(r))
+			vector().toBF16(words(row[:p.k]), p.x.Row(r))
 		}
 		clear(row[p.k:]) // times zero weights, but a NaN would show
 	}

@@ -3,8 +3,8 @@ package compute
 // tileKernels are the register tiles of a family, which multiply a few rows of the first
 // factor by a panel of the second one, shape [k][32].
 type tileKernels struct {
-	rows    int          // of the largest tile
-	strided []gemmKernel // by the number of rows; 0 is never used
+	rows int          // of the largest tile
+	tile []gemmKernel // by the number of rows; 0 is never used
 
 	// transpose sets dst[i][j] = src[j][i] for width j and width·blocks i; strides in bytes.
 	transpose func(blocks int, dst *float32, dstStride int, src *float32, srcStride int)
@@ -35,7 +35,7 @@ func (p *product) multiplyPanel(w *window, q int, sums []float32) {
 	for k0 := 0; k0 < p.k; k0 += depthBlock {
 		for b := range rowBlocks {
 			from, to := b*rows/rowBlocks, (b+1)*rows/rowBlocks // even blocks, no thin last one
-			kernels.strided[to-from](min(depthBlock, p.k-k0), &p.x.Data[(w.from+from)*p.x.Stride+k0], 4*p.x.Stride,
+			kernels.tile[to-from](min(depthBlock, p.k-k0), &p.x.Data[(w.from+from)*p.x.Stride+k0], 4*p.x.Stride,
 				&panel[k0*panelCols], &sums[from*panelCols], 4*panelCols, ^uint32(0), k0 > 0 || w.bias != nil)
 		}
 	}

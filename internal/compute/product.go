@@ -1,7 +1,6 @@
 package compute
 
 import (
-	"runtime"
 	"sync"
 	"unsafe"
 )
@@ -22,6 +21,7 @@ type Epilogue struct {
 	Bias       []float32 // one for each column of y; nil for none
 	Activation Activation
 	Residual   Matrix // of y's shape, may be y itself; no Data for none
+	Before     Matrix // of y's shape: receives x·Wᵀ + Bias, which a gradient needs; no Data for none
 }
 
 // product is one matrix product y = epilogue(x·B) under way. Its tasks are ranges of rows
@@ -51,6 +51,7 @@ type product struct {
 	epilogue Epilogue
 
 	parallel         bool
+	packInTask       bool // each task packs its rows of the first factor
 	rowTasks, groups int
 	packedRows       int // tasks, or rows of a task, that pack the first factor
 
@@ -85,6 +86,7 @@ func newProduct(m, n, k int) *product {
 func (p *product) release() {
 	p.x, p.x16, p.tiledX = Matrix{}, MatrixBF16{}, bf16Rows{}
 	p.panels, p.panels16, p.blocks, p.plain, p.gated = nil, nil, nil, nil, false
+	p.packInTask = false
 	p.a, p.b = Matrix{}, Matrix{}
 	p.y, p.y16 = Matrix{}, MatrixBF16{}
 	p.epilogue = Epilogue{}
@@ -117,16 +119,27 @@ func (p *product) multiply() {
 	p.rowTasks = max(1, (units*p.unit()*rowBytes+cacheBytes-1)/cacheBytes)
 	panels := p.panelGroups()
 	p.groups = (panels + maxPanels - 1) / maxPanels
-	wanted := 1
-	switch work := p.m * p.n * p.k; {
-	case work >= largeWork:
-		wanted = 4 * threads() // a worker that is held up leaves the rest to the others
-	case work >= smallWork:
-		wanted = threads()
+	wanted := p.tasksWanted()
+	if p.packInTask {
+		p.groups = 1
+		p.rowTasks = min(units, max(p.rowTasks, wanted))
+		p.run(p.rowTasks, p.task)
+		return
 	}
 	p.groups = min(panels, max(p.groups, (wanted+p.rowTasks-1)/p.rowTasks))
 	p.rowTasks = min(units, max(p.rowTasks, (wanted+p.groups-1)/p.groups))
 	p.run(p.rowTasks*p.groups, p.task)
+}
+
+// tasksWanted returns how many tasks keep all threads busy.
+func (p *product) tasksWanted() int {
+	switch work := p.m * p.n * p.k; {
+	case work >= largeWork:
+		return 4 * threads() // a worker that is held up leaves the rest to the others
+	case work >= smallWork:
+		return threads()
+	}
+	return 1
 }
 
 // panelGroups returns how many panels of the result there are: one from each panel of B,
@@ -149,14 +162,10 @@ func (p *product) doTask(i int) {
 		p.multiplyTask(i, w)
 		return
 	}
-	// Configuring the tile unit takes as long as a small product, so that a task does it
-	// once. Tiles belong to the operating system's thread: this goroutine stays on it, and no
-	// other runs there, until they are released.
-	runtime.LockOSThread()
-	loadTileConfig(&fullTiles)
+	acquireTiles()
 	p.multiplyTask(i, w)
 	releaseTiles()
-	runtime.UnlockOSThread()
+	w.x = bf16Rows{}
 }
 
 func (p *product) multiplyTask(i int, w *window) {
@@ -165,6 +174,10 @@ func (p *product) multiplyTask(i int, w *window) {
 	from, to := rowTask*units/p.rowTasks*p.unit(), min(p.m, (rowTask+1)*units/p.rowTasks*p.unit())
 	panels := p.panelGroups()
 	w.widened = -1
+	w.x, w.firstRow = p.tiledX, 0
+	if p.packInTask {
+		p.packTask(w, from, to)
+	}
 	for w.panel = group * panels / p.groups; w.panel < (group+1)*panels/p.groups; w.panel++ {
 		w.width = min(panelCols, p.cols()-w.panel*panelCols)
 		w.bias = nil
@@ -196,6 +209,10 @@ type window struct {
 	from, to, panel int
 	width           int       // columns of the panel that the result has
 	bias            []float32 // for the panel's 32 columns; nil for none
+
+	x        bf16Rows // the first factor in bf16, from firstRow on
+	firstRow int
+	packed   []BF16
 
 	sums, up []float32 // [to-from][32]; up for the second one of a pair
 	block    []float32 // two blocks [32][32]
@@ -239,38 +256,46 @@ func (p *product) multiplyColumns(w *window, q int, sums []float32) {
 // result; up are those of the other panel of a pair.
 func (p *product) finish(w *window, from, to int, sums, up []float32) {
 	sums = sums[:(to-from)*panelCols]
-	switch {
-	case p.gated:
-		SiLUMul(sums, sums, up[:len(sums)])
-	case p.epilogue.Activation == SiLUActivation:
-		SiLU(sums, sums)
-	case p.epilogue.Activation == GELUActivation:
-		GELU(sums, sums)
+	if before := p.epilogue.Before; before.Data != nil {
+		p.store(w, from, to, sums, before, Matrix{})
 	}
+	switch k := vector(); {
+	case p.gated:
+		k.siluMul(sums, sums, up[:len(sums)])
+	case p.epilogue.Activation == SiLUActivation:
+		k.silu(sums, sums)
+	case p.epilogue.Activation == GELUActivation:
+		k.gelu(sums, sums)
+	}
+	p.store(w, from, to, sums, p.y, p.epilogue.Residual)
+}
+
+// store writes sums plus a residual to their place in y, or in y16 where y has no data.
+func (p *product) store(w *window, from, to int, sums []float32, y, residual Matrix) {
 	first, row := w.panel*panelCols, w.from+from
-	r := p.epilogue.Residual
 	if p.blocks != nil {
-		var residual *float32
-		if r.Data != nil {
-			residual = &r.Data[row*r.Stride+first]
+		var add *float32
+		if residual.Data != nil {
+			add = &residual.Data[row*residual.Stride+first]
 		}
 		mask := uint32(1)<<w.width - 1 // wraps to all ones for 32
-		if p.y.Data != nil {
-			storeBlock(to-from, &sums[0], &p.y.Data[row*p.y.Stride+first], 4*p.y.Stride, residual, 4*r.Stride, mask)
+		if y.Data != nil {
+			storeBlock(to-from, &sums[0], &y.Data[row*y.Stride+first], 4*y.Stride, add, 4*residual.Stride, mask)
 		} else {
-			storeBlockBF16(to-from, &sums[0], &p.y16.Data[row*p.y16.Stride+first], 2*p.y16.Stride, residual, 4*r.Stride, mask)
+			storeBlockBF16(to-from, &sums[0], &p.y16.Data[row*p.y16.Stride+first], 2*p.y16.Stride, add, 4*residual.Stride, mask)
 		}
 		return
 	}
+	k := vector()
 	for i := range to - from {
 		line := sums[i*panelCols:][:w.width]
-		if r.Data != nil {
-			Add(line, r.Row(row + i)[first:][:w.width])
+		if residual.Data != nil {
+			k.add(line, residual.Row(row + i)[first:][:w.width])
 		}
-		if p.y.Data != nil {
-			copy(p.y.Row(row + i)[first:], line)
+		if y.Data != nil {
+			copy(y.Row(row + i)[first:], line)
 		} else {
-			ToBF16(p.y16.Row(row + i)[first:][:w.width], line)
+			k.toBF16(words(p.y16.Row(row + i)[first:][:w.width]), line)
 		}
 	}
 }

@@ -253,7 +253,7 @@ func (t *text) configure() {
 	t.line("MOVQ config+0(FP), AX")
 	t.bytes("LDTILECFG (AX)", 0xc4, 0xe2, 0x78, 0x49, 0x00)
 	t.line("RET\n")
-	t.WriteString("// func releaseTiles()\nTEXT ·releaseTiles(SB), NOSPLIT, $0-0\n")
+	t.WriteString("// func clearTileConfig()\nTEXT ·clearTileConfig(SB), NOSPLIT, $0-0\n")
 	t.bytes("TILERELEASE", 0xc4, 0xe2, 0x78, 0x49, 0xc0)
 	t.line("RET\n")
 }

@@ -1,261 +1,104 @@
-// Command elementwise writes the kernels that go over whole arrays: elementwise_amd64.s
-// and their Go declarations.
+// Command elementwise writes the kernels that go over arrays and rows, once for AVX-512
+// and once for AVX2: elementwise_amd64.s and their Go declarations.
+//
+// All arrays of a kernel have the length of its first input, which is what it checks its
+// steps against: whoever calls it sees to the others. An output may be the same array as
+// an input, but must not overlap one in part.
 package main
 
 import (
-	"math"
-
 	. "github.com/mmcloughlin/avo/build"
-	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
+
+	"govla/internal/compute/asm/simd"
 )
 
 func main() {
 	ConstraintExpr("amd64")
-	activations()
-	optimizer()
+	for _, s := range []*simd.Set{simd.AVX512(), simd.AVX2()} {
+		activations(s)
+		arithmetic(s)
+		sums(s)
+		softmax(s)
+		norms(s)
+		rotation(s)
+		fromBF16(s)
+	}
+	for _, s := range []*simd.Set{simd.AVX512(), simd.AVX512BF16(), simd.AVX2()} {
+		toBF16(s)
+	}
 	Generate()
 }
 
-// elementwise writes a kernel that goes over n floats in steps of 16, the last step
-// masked. body sees one register for each input and returns one for each output.
-//
-// setup runs once, before the loop, for constants and parameters.
-func elementwise(name, doc, signature string, inputs, outputs []string, setup func(), body func(in []reg.VecVirtual) []reg.VecVirtual) {
-	TEXT(name, NOSPLIT, signature)
-	Doc(doc)
-	Pragma("noescape")
-	n := Load(Param("n"), GP64())
+// array is a slice among the parameters of a kernel.
+type array struct {
+	name string
+	bf16 bool
+	near bool // in the first cache, since every row uses it
+}
+
+func floats(names ...string) []array {
+	arrays := make([]array, len(names))
+	for i, n := range names {
+		arrays[i].name = n
+	}
+	return arrays
+}
+
+// near is floats for arrays that lie in the first cache.
+func near(names ...string) []array {
+	arrays := floats(names...)
+	for i := range arrays {
+		arrays[i].near = true
+	}
+	return arrays
+}
+
+// each writes the loop of a kernel over arrays of one length, with one register for each
+// input and one for each output. u numbers the steps of an unrolled round. Without outputs
+// body returns nothing.
+func each(s *simd.Set, unroll int, inputs, outputs []array, body func(u int, at simd.Position, in []reg.VecVirtual) []reg.VecVirtual) {
+	n := Load(Param(inputs[0].name).Len(), GP64()).(reg.GPVirtual)
 	pointers := map[string]reg.Register{}
-	for _, p := range append(append([]string{}, inputs...), outputs...) {
-		if pointers[p] == nil {
-			pointers[p] = Load(Param(p), GP64())
+	var far []array
+	for _, a := range append(append([]array{}, inputs...), outputs...) {
+		if pointers[a.name] == nil {
+			pointers[a.name] = Load(Param(a.name).Base(), GP64())
+			if !a.near {
+				far = append(far, a)
+			}
 		}
 	}
-	setup()
-	offset := GP64()
-	XORQ(offset, offset)
-	at := func(p string) operand.Mem { return operand.Mem{Base: pointers[p], Index: offset, Scale: 1} }
-
-	SUBQ(operand.Imm(16), n)
-	JLT(operand.LabelRef("tail"))
-	Label("loop")
-	in := make([]reg.VecVirtual, len(inputs))
-	for i, p := range inputs {
-		in[i] = ZMM()
-		VMOVUPS(at(p), in[i])
-	}
-	for i, r := range body(in) {
-		VMOVUPS(r, at(outputs[i]))
-	}
-	ADDQ(operand.Imm(64), offset)
-	SUBQ(operand.Imm(16), n)
-	JGE(operand.LabelRef("loop"))
-
-	Label("tail")
-	ADDQ(operand.Imm(16), n)
-	JLE(operand.LabelRef("done"))
-	mask, ones, shift := K(), GP64(), reg.RCX
-	MOVQ(n, shift)
-	MOVQ(operand.U32(1), ones)
-	SHLQ(reg.CL, ones)
-	DECQ(ones)
-	KMOVW(ones.As32(), mask)
-	for i, p := range inputs {
-		in[i] = ZMM()
-		VMOVUPS_Z(at(p), mask, in[i])
-	}
-	for i, r := range body(in) {
-		VMOVUPS(r, mask, at(outputs[i]))
-	}
-	Label("done")
-	VZEROUPPER()
-	RET()
+	s.Loop(n, unroll, func(u int, at simd.Position) {
+		in := make([]reg.VecVirtual, len(inputs))
+		for _, a := range far {
+			if a.bf16 {
+				at.Prefetch(pointers[a.name], 2)
+			} else {
+				at.Prefetch(pointers[a.name], 4)
+			}
+		}
+		for i, a := range inputs {
+			if a.bf16 {
+				in[i] = at.LoadBF16(pointers[a.name])
+			} else {
+				in[i] = at.Load(pointers[a.name])
+			}
+		}
+		for i, r := range body(u, at, in) {
+			if a := outputs[i]; a.bf16 {
+				at.StoreBF16(r, pointers[a.name])
+			} else {
+				at.Store(r, pointers[a.name])
+			}
+		}
+	})
 }
 
-// constant returns a register full of v.
-func constant(v float64) reg.VecVirtual {
-	bits, z := GP32(), ZMM()
-	MOVL(operand.U32(math.Float32bits(float32(v))), bits)
-	VPBROADCASTD(bits, z)
-	return z
+// pointwise writes the rest of a kernel whose steps are all alike.
+func pointwise(s *simd.Set, inputs, outputs []array, body func(in []reg.VecVirtual) []reg.VecVirtual) {
+	each(s, 1, inputs, outputs, func(_ int, _ simd.Position, in []reg.VecVirtual) []reg.VecVirtual { return body(in) })
+	s.Return()
 }
 
-// parameter returns a register full of the float32 parameter called name.
-func parameter(name string) reg.VecVirtual {
-	z := ZMM()
-	VBROADCASTSS(Load(Param(name), XMM()), z)
-	return z
-}
-
-// exponential computes e**x as compute.Exp does: x = n·ln2 + r, e**r by its Taylor
-// polynomial, and the power of two by VSCALEFPS, which underflows to 0.
-type exponential struct {
-	log2e, ln2High, ln2Low, limit, floor reg.VecVirtual
-	taylor                               []reg.VecVirtual // from the highest degree down
-}
-
-func newExponential() *exponential {
-	e := &exponential{
-		log2e: constant(math.Log2E), ln2High: constant(0.693359375), ln2Low: constant(-2.12194440e-4),
-		limit: constant(88), floor: constant(-104),
-	}
-	for _, c := range []float64{1. / 720, 1. / 120, 1. / 24, 1. / 6, 0.5, 1} {
-		e.taylor = append(e.taylor, constant(c))
-	}
-	return e
-}
-
-// of returns e**x and overwrites x.
-func (e *exponential) of(x reg.VecVirtual) reg.VecVirtual {
-	one := e.taylor[len(e.taylor)-1]
-	power, p := ZMM(), ZMM()
-	// Of two operands of which one is NaN, these return the one that stands first here.
-	VMINPS(x, e.limit, x)
-	VMAXPS(x, e.floor, x)
-	VMULPS(e.log2e, x, power)
-	VRNDSCALEPS(operand.Imm(0), power, power)
-	VFNMADD231PS(e.ln2High, power, x)
-	VFNMADD231PS(e.ln2Low, power, x)
-	VMOVAPS(e.taylor[0], p)
-	for _, c := range e.taylor[1:] {
-		VFMADD213PS(c, x, p)
-	}
-	VFMADD213PS(one, x, p)
-	VSCALEFPS(power, p, p)
-	return p
-}
-
-// sigmoid returns 1/(1+e**-x) and overwrites x.
-func (e *exponential) sigmoid(x reg.VecVirtual) reg.VecVirtual {
-	one := e.taylor[len(e.taylor)-1]
-	zero := ZMM()
-	VPXORQ(zero, zero, zero)
-	VSUBPS(x, zero, x)
-	p := e.of(x)
-	VADDPS(one, p, p)
-	VDIVPS(p, one, p)
-	return p
-}
-
-const (
-	geluSlope = 1.5957691216057308
-	geluCubic = 0.044715
-)
-
-func activations() {
-	var e *exponential
-	var slope, cubic, cubic3, one reg.VecVirtual
-	setup := func() {
-		e = newExponential()
-		one = e.taylor[len(e.taylor)-1]
-	}
-	setupGELU := func() {
-		setup()
-		slope, cubic, cubic3 = constant(geluSlope), constant(geluCubic*geluSlope), constant(3*geluCubic*geluSlope)
-	}
-	// argument returns slope·(x + cubic·x³).
-	argument := func(x, square reg.VecVirtual) reg.VecVirtual {
-		u := ZMM()
-		VMOVAPS(slope, u)
-		VFMADD231PS(cubic, square, u)
-		VMULPS(x, u, u)
-		return u
-	}
-	copyOf := func(x reg.VecVirtual) reg.VecVirtual {
-		y := ZMM()
-		VMOVAPS(x, y)
-		return y
-	}
-	square := func(x reg.VecVirtual) reg.VecVirtual {
-		y := ZMM()
-		VMULPS(x, x, y)
-		return y
-	}
-
-	elementwise("expAVX512", "expAVX512 sets y = e**(x-shift).", "func(n int, y, x *float32, shift float32)",
-		[]string{"x"}, []string{"y"}, func() { setup(); slope = parameter("shift") },
-		func(in []reg.VecVirtual) []reg.VecVirtual {
-			VSUBPS(slope, in[0], in[0])
-			return []reg.VecVirtual{e.of(in[0])}
-		})
-	elementwise("siluAVX512", "siluAVX512 sets y = x·sigmoid(x).", "func(n int, y, x *float32)",
-		[]string{"x"}, []string{"y"}, setup,
-		func(in []reg.VecVirtual) []reg.VecVirtual {
-			s := e.sigmoid(copyOf(in[0]))
-			VMULPS(in[0], s, s)
-			return []reg.VecVirtual{s}
-		})
-	elementwise("siluGradAVX512", "siluGradAVX512 sets dx = dy·s·(1+x·(1-s)), s = sigmoid(x).", "func(n int, dx, dy, x *float32)",
-		[]string{"x", "dy"}, []string{"dx"}, setup,
-		func(in []reg.VecVirtual) []reg.VecVirtual {
-			s := e.sigmoid(copyOf(in[0]))
-			d := ZMM()
-			VSUBPS(s, one, d)
-			VFMADD213PS(one, in[0], d)
-			VMULPS(s, d, d)
-			VMULPS(in[1], d, d)
-			return []reg.VecVirtual{d}
-		})
-	elementwise("geluAVX512", "geluAVX512 sets y to the tanh form of GELU.", "func(n int, y, x *float32)",
-		[]string{"x"}, []string{"y"}, setupGELU,
-		func(in []reg.VecVirtual) []reg.VecVirtual {
-			s := e.sigmoid(argument(in[0], square(in[0])))
-			VMULPS(in[0], s, s)
-			return []reg.VecVirtual{s}
-		})
-	elementwise("geluGradAVX512", "geluGradAVX512 sets dx = dy·(s + x·s·(1-s)·u'), s = sigmoid(u(x)).", "func(n int, dx, dy, x *float32)",
-		[]string{"x", "dy"}, []string{"dx"}, setupGELU,
-		func(in []reg.VecVirtual) []reg.VecVirtual {
-			sq := square(in[0])
-			s := e.sigmoid(argument(in[0], sq))
-			slopeAt := ZMM() // u' = slope·(1 + 3·cubic·x²)
-			VMOVAPS(slope, slopeAt)
-			VFMADD231PS(cubic3, sq, slopeAt)
-			d := ZMM()
-			VSUBPS(s, one, d)
-			VMULPS(in[0], d, d)
-			VMULPS(slopeAt, d, d)
-			VFMADD213PS(s, s, d)
-			VMULPS(in[1], d, d)
-			return []reg.VecVirtual{d}
-		})
-}
-
-func optimizer() {
-	var scale, first, second, shrink, rate, inverse, epsilon, ema reg.VecVirtual
-	elementwise("adamwAVX512", "adamwAVX512 is AdamW.Step with its per-step factors worked out.",
-		"func(n int, weight, gradient, m, v, average *float32, scale, first, second, shrink, rate, inverse, epsilon, ema float32)",
-		[]string{"weight", "gradient", "m", "v", "average"}, []string{"weight", "m", "v", "average"},
-		func() {
-			scale, first, second, shrink = parameter("scale"), parameter("first"), parameter("second"), parameter("shrink")
-			rate, inverse, epsilon, ema = parameter("rate"), parameter("inverse"), parameter("epsilon"), parameter("ema")
-		},
-		func(in []reg.VecVirtual) []reg.VecVirtual {
-			w, g, m, v, a := in[0], in[1], in[2], in[3], in[4]
-			d := ZMM()
-			VMULPS(scale, g, g)
-			VSUBPS(m, g, d) // m += (1-beta1)·(g-m)
-			VFMADD231PS(first, d, m)
-			VMULPS(g, g, g) // v += (1-beta2)·(g²-v)
-			VSUBPS(v, g, g)
-			VFMADD231PS(second, g, v)
-			root := ZMM()
-			VMULPS(inverse, v, root)
-			VSQRTPS(root, root)
-			VADDPS(epsilon, root, root)
-			VMULPS(rate, m, d)
-			VDIVPS(root, d, d)
-			VMULPS(shrink, w, w)
-			VSUBPS(d, w, w)
-			VSUBPS(a, w, d) // a += (1-ema)·(w-a)
-			VFMADD231PS(ema, d, a)
-			return []reg.VecVirtual{w, m, v, a}
-		})
-	elementwise("addAVX512", "addAVX512 sets y += x.", "func(n int, y, x *float32)",
-		[]string{"y", "x"}, []string{"y"}, func() {},
-		func(in []reg.VecVirtual) []reg.VecVirtual {
-			VADDPS(in[1], in[0], in[0])
-			return []reg.VecVirtual{in[0]}
-		})
-}
+type vectors = []reg.VecVirtual

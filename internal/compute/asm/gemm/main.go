@@ -14,8 +14,7 @@ func main() {
 	ConstraintExpr("amd64")
 	for _, isa := range []family{avx512, avx2} {
 		for rows := 1; rows <= isa.rows; rows++ {
-			gemmTile(isa, rows, strided)
-			gemmTile(isa, rows, panel)
+			gemmTile(isa, rows)
 		}
 	}
 	for _, isa := range []family{avx512, avx2} {
@@ -44,23 +43,16 @@ var (
 // panelCols is the width of a packed panel of B, for every family.
 const panelCols = 32
 
-type layout int
-
-const (
-	strided layout = iota // A[i][k] at a + i*lda + 4*k: a row-major matrix as it lies
-	panel                 // A[i][k] at a + 4*rows of the largest tile*k + 4*i: packed for this kernel
-)
-
 // gemmTile writes the kernel C[rows][32] (+)= A[rows][k] · B[k][32] for one panel of B.
 //
 // Register plan: 2*rows accumulators; two registers for the current columns of B; a ring
 // for broadcast elements of A, so that a load never waits for the FMA before it. The
 // write-back is masked, so a panel narrower than 32 columns needs no scratch.
-func gemmTile(isa family, rows int, l layout) {
-	name := map[layout]string{strided: "gemmStrided", panel: "gemmPanel"}[l]
-	TEXT(fmt.Sprintf("%s%d%s", name, rows, isa.name), NOSPLIT,
+func gemmTile(isa family, rows int) {
+	name := fmt.Sprintf("gemmTile%d%s", rows, isa.name)
+	TEXT(name, NOSPLIT,
 		"func(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)")
-	Doc(fmt.Sprintf("%s%d%s computes a tile of %d rows and up to 32 columns; lda and ldc are in bytes.", name, rows, isa.name, rows))
+	Doc(fmt.Sprintf("%s computes a tile of %d rows and up to 32 columns; lda and ldc are in bytes.", name, rows))
 	Pragma("noescape")
 
 	halves := panelCols / (2 * isa.width)
@@ -82,23 +74,17 @@ func gemmTile(isa family, rows int, l layout) {
 		zero(isa, acc[i])
 	}
 	bases := []reg.Register{a}
-	var lda reg.Register
-	if l == strided {
-		lda = Load(Param("lda"), GP64())
-		if rows > 3 {
-			three := GP64()
-			LEAQ(operand.Mem{Base: lda, Index: lda, Scale: 2}, three)
-			for r := 3; r < rows; r += 3 {
-				next := GP64()
-				LEAQ(operand.Mem{Base: bases[len(bases)-1], Index: three, Scale: 1}, next)
-				bases = append(bases, next)
-			}
+	lda := Load(Param("lda"), GP64())
+	if rows > 3 {
+		three := GP64()
+		LEAQ(operand.Mem{Base: lda, Index: lda, Scale: 2}, three)
+		for r := 3; r < rows; r += 3 {
+			next := GP64()
+			LEAQ(operand.Mem{Base: bases[len(bases)-1], Index: three, Scale: 1}, next)
+			bases = append(bases, next)
 		}
 	}
 	elementOfA := func(row, step int) operand.Mem {
-		if l == panel {
-			return operand.Mem{Base: a, Disp: 4 * (isa.rows*step + row)}
-		}
 		m := operand.Mem{Base: bases[row/3], Disp: 4 * step}
 		if row%3 > 0 {
 			m.Index, m.Scale = lda, uint8(row%3)
@@ -122,10 +108,6 @@ func gemmTile(isa family, rows int, l layout) {
 	}
 	advance := func(n int) {
 		ADDQ(operand.U32(4*panelCols*n), b)
-		if l == panel {
-			ADDQ(operand.U32(4*isa.rows*n), a)
-			return
-		}
 		for _, base := range bases {
 			ADDQ(operand.U32(4*n), base)
 		}

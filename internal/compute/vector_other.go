@@ -1,0 +1,5 @@
+//go:build !amd64
+
+package compute
+
+func vector() *vectorKernels { return &portableVectors }
