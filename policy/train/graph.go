@@ -18,13 +18,13 @@ type Graph struct {
 	Batch  int     // sequences in a batch
 	Tokens []int32 // the batch's action tokens, [Batch·length]; read when the graph runs
 
-	gemm    product // of the linear layers
-	nodes   *gorgonia.ExprGraph
-	rng     *rand.Rand
-	params  []*Parameter
-	byName  map[string]*Parameter
-	needs   map[*gorgonia.Node]bool
-	fusions int
+	precision Precision // of the products
+	nodes     *gorgonia.ExprGraph
+	rng       *rand.Rand
+	params    []*Parameter
+	byName    map[string]*Parameter
+	needs     map[*gorgonia.Node]bool
+	fusions   int
 }
 
 var _ head.Net[*gorgonia.Node] = (*Graph)(nil)
@@ -39,20 +39,16 @@ type Parameter struct {
 	node, grad *gorgonia.Node
 }
 
-// NewGraph returns an empty graph whose parameters start from rng and whose linear layers
-// multiply in the given precision.
+// NewGraph returns an empty graph whose parameters start from rng and whose matrix
+// products are in the given precision.
 func NewGraph(batch int, precision Precision, rng *rand.Rand) *Graph {
-	gemm := product(compute.Gemm)
-	if precision == BF16 {
-		gemm = compute.GemmBF16
-	}
 	return &Graph{
-		Batch:  batch,
-		gemm:   gemm,
-		nodes:  gorgonia.NewGraph(),
-		rng:    rng,
-		byName: map[string]*Parameter{},
-		needs:  map[*gorgonia.Node]bool{},
+		Batch:     batch,
+		precision: precision,
+		nodes:     gorgonia.NewGraph(),
+		rng:       rng,
+		byName:    map[string]*Parameter{},
+		needs:     map[*gorgonia.Node]bool{},
 	}
 }
 
@@ -115,13 +111,13 @@ func one() float32  { return 1 }
 // linear layers do.
 func (g *Graph) Linear(name string, x *gorgonia.Node, out int, act head.Activation) *gorgonia.Node {
 	w, b := g.linearParameters(name, x.Shape()[1], out)
-	return g.fuse(linear(g.gemm, x.Shape()[0], out, act), x, w, b)
+	return g.fuse(linear(g.precision, x.Shape()[0], out, act), x, w, b)
 }
 
 // AddLinear is residual + x·Wᵀ + b.
 func (g *Graph) AddLinear(name string, residual, x *gorgonia.Node) *gorgonia.Node {
 	w, b := g.linearParameters(name, x.Shape()[1], residual.Shape()[1])
-	return g.fuse(addLinear(g.gemm, residual.Shape()), x, w, b, residual)
+	return g.fuse(addLinear(g.precision, residual.Shape()), x, w, b, residual)
 }
 
 func (g *Graph) linearParameters(name string, in, out int) (weight, bias *gorgonia.Node) {
@@ -140,7 +136,7 @@ func (g *Graph) LayerNorm(name string, x *gorgonia.Node) *gorgonia.Node {
 
 // CausalAttention is multi-head self-attention on packed queries, keys and values.
 func (g *Graph) CausalAttention(_ string, qkv *gorgonia.Node, heads int) *gorgonia.Node {
-	return g.fuse(causalAttention(g.Batch, qkv.Shape()[0]/g.Batch, qkv.Shape()[1]/3, heads), qkv)
+	return g.fuse(causalAttention(g.precision, g.Batch, qkv.Shape()[0]/g.Batch, qkv.Shape()[1]/3, heads), qkv)
 }
 
 // TokenSequence embeds g.Tokens behind each sequence's start.
