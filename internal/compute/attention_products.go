@@ -1,6 +1,5 @@
 package compute
 
-
 // The two products of attention, small ones on factors that are in the cache, for each
 // layout of keys and values.
 
