@@ -56,12 +56,6 @@ func checkGemm(t *testing.T, rng *rand.Rand, m, n, k int, transA, transB, accumu
 		}
 		return x
 	}
-	at := func(x Matrix, i, j int, trans bool) float64 {
-		if trans {
-			i, j = j, i
-		}
-		return float64(x.Data[i*x.Stride+j])
-	}
 	a, b, c := random(m, k, transA), random(k, n, transB), random(m, n, false)
 	before := append([]float32(nil), c.Data...)
 	if !accumulate { // whatever stood in c must not matter, except between its rows
@@ -76,26 +70,7 @@ func checkGemm(t *testing.T, rng *rand.Rand, m, n, k int, transA, transB, accumu
 	} else {
 		Gemm(transA, transB, a, b, accumulate, c)
 	}
-	name := fmt.Sprintf("m=%d n=%d k=%d transA=%v transB=%v accumulate=%v", m, n, k, transA, transB, accumulate)
-	for i := range m {
-		for j := range n {
-			want := 0.0
-			if accumulate {
-				want = float64(before[i*c.Stride+j])
-			}
-			for q := range k {
-				want += at(a, i, q, transA) * at(b, q, j, transB)
-			}
-			if got := float64(c.Data[i*c.Stride+j]); !(math.Abs(got-want) < 1e-5*math.Sqrt(float64(k))+1e-6) {
-				t.Fatalf("%s: c[%d][%d] = %v, want %v", name, i, j, got, want)
-			}
-		}
-		for j := n; j < c.Stride; j++ {
-			if c.Data[i*c.Stride+j] != before[i*c.Stride+j] {
-				t.Fatalf("%s: wrote beyond row %d", name, i)
-			}
-		}
-	}
+	checkProduct(t, transA, transB, a, b, accumulate, c, before, 1e-5*math.Sqrt(float64(k))+1e-6)
 }
 
 func TestGemmBF16MatchesFloat64(t *testing.T) {
@@ -134,6 +109,107 @@ func TestGemmRefusesShapes(t *testing.T) {
 		}
 	}()
 	Gemm(false, false, NewMatrix(2, 3), NewMatrix(4, 5), false, NewMatrix(2, 5))
+}
+
+// FuzzProduct builds factors and results of whatever shapes, strides and lengths the fuzzer
+// comes upon, between guard pages where there are any. A product that fits must be right on
+// every family; one that does not fit must be refused before a kernel is entered.
+func FuzzProduct(f *testing.F) {
+	f.Add(3, 4, 5, 0, 0, 0, 0, uint8(0))
+	f.Add(33, 31, 65, 1, 2, 3, 0, uint8(7))
+	f.Add(32, 64, 32, 0, 0, 0, -1, uint8(3))
+	f.Add(1, 1, 1, -1, 0, 0, 0, uint8(4))
+	f.Add(-1, 2, 2, 0, 0, 0, 0, uint8(0))
+	f.Add(12, 32, 1<<62, 0, 0, 0, 0, uint8(0))
+	f.Fuzz(func(t *testing.T, m, n, k, gapA, gapB, gapC, missing int, form uint8) {
+		within := func(v, low, high int) bool { return v >= low && v <= high }
+		if !within(gapA, -3, 50) || !within(gapB, -3, 50) || !within(gapC, -3, 50) || !within(missing, -3, 0) {
+			return
+		}
+		transA, transB, accumulate := form&1 > 0, form&2 > 0, form&4 > 0
+		shape := func(rows, cols, gap int, transposed bool) Matrix {
+			if transposed {
+				rows, cols = cols, rows
+			}
+			x := Matrix{Rows: rows, Cols: cols, Stride: cols + gap}
+			length := 0
+			if within(rows, 1, 70) && within(cols, 1, 70) && x.Stride > 0 {
+				length = max(0, (rows-1)*x.Stride+cols+missing)
+			}
+			x.Data = make([]float32, length)
+			for i := range x.Data {
+				x.Data[i] = float32(i%7 - 3)
+			}
+			return x
+		}
+		fits := func(x Matrix) bool {
+			return x.Rows >= 0 && x.Cols >= 0 && x.Stride >= x.Cols && (x.Rows == 0 || x.Cols == 0 ||
+				within(x.Rows, 1, 70) && within(x.Cols, 1, 70) && len(x.Data) >= (x.Rows-1)*x.Stride+x.Cols)
+		}
+		a, b, c := shape(m, k, gapA, transA), shape(k, n, gapB, transB), shape(m, n, gapC, false)
+		before := append([]float32(nil), c.Data...)
+		for _, path := range Paths() {
+			for _, bf16 := range []bool{false, true} {
+				if bf16 && path != AMX {
+					continue
+				}
+				active = path
+				copy(c.Data, before)
+				refused := func() (refused bool) {
+					defer func() { refused = recover() != nil }()
+					if bf16 {
+						GemmBF16(transA, transB, a, b, accumulate, c)
+					} else {
+						Gemm(transA, transB, a, b, accumulate, c)
+					}
+					return
+				}()
+				active = available[0]
+				ok := fits(a) && fits(b) && fits(c)
+				if refused == ok {
+					t.Fatalf("%s: a [%d][%d] stride %d of %d, b [%d][%d] stride %d of %d, c [%d][%d] stride %d of %d: refused %v",
+						path, a.Rows, a.Cols, a.Stride, len(a.Data), b.Rows, b.Cols, b.Stride, len(b.Data), c.Rows, c.Cols, c.Stride, len(c.Data), refused)
+				}
+				if ok {
+					checkProduct(t, transA, transB, a, b, accumulate, c, before, 1e-3)
+				}
+			}
+		}
+	})
+}
+
+// checkProduct compares c with loops over a and b in float64; before is what c held.
+func checkProduct(t *testing.T, transA, transB bool, a, b Matrix, accumulate bool, c Matrix, before []float32, tolerance float64) {
+	t.Helper()
+	at := func(x Matrix, i, j int, trans bool) float64 {
+		if trans {
+			i, j = j, i
+		}
+		return float64(x.Data[i*x.Stride+j])
+	}
+	k := a.Cols
+	if transA {
+		k = a.Rows
+	}
+	for i := range c.Rows {
+		for j := range c.Cols {
+			want := 0.0
+			if accumulate {
+				want = float64(before[i*c.Stride+j])
+			}
+			for q := range k {
+				want += at(a, i, q, transA) * at(b, q, j, transB)
+			}
+			if got := float64(c.Data[i*c.Stride+j]); !(math.Abs(got-want) <= tolerance) {
+				t.Fatalf("c[%d][%d] = %v, want %v (%d deep, transposed %v %v)", i, j, got, want, k, transA, transB)
+			}
+		}
+		for j := c.Cols; j < c.Stride && i*c.Stride+j < len(c.Data); j++ {
+			if c.Data[i*c.Stride+j] != before[i*c.Stride+j] {
+				t.Fatalf("wrote behind row %d", i)
+			}
+		}
+	}
 }
 
 func BenchmarkGemm(b *testing.B) { benchmarkGemm(b, Gemm) }

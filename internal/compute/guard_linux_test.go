@@ -79,9 +79,34 @@ func TestKernelsStayInside(t *testing.T) {
 						}
 						Gemm(transA, transB, x, y, form > 1, Dense(m, n, c))
 					}
-					Mul(Dense(m, n, c), Dense(m, k, a), Pack(Dense(n, k, b)), Epilogue{})
+					x, w, y := Dense(m, k, a), Dense(n, k, b), Dense(m, n, c)
+					bias, residual, before := take(n), Dense(m, n, take(m*n)), Dense(m, n, take(m*n))
+					all := Epilogue{Bias: bias, Activation: GELUActivation, Residual: residual, Before: before}
+					x16, y16 := Dense(m, k, halves(take, m*k)), Dense(m, n, halves(take, m*n))
+					ToBF16(x16.Data, a)
+					for _, weights := range []*Packed{Pack(w), PackBF16(w)} {
+						Mul(y, x, weights, Epilogue{})
+						Mul(y, x16, weights, all)
+						Mul(y16, x16, weights, all)
+					}
+					Mul(y16, x16, PackGated(w, w, true), Epilogue{Residual: residual})
+					Affine(y, x, w, HaveBF16(), all)
+					if HaveBF16() {
+						GemmBF16(false, true, x, w, true, y)
+						GemmBF16(true, false, Dense(k, m, a), Dense(k, n, b), false, y)
+					}
 				}
 			})
 		})
 	}
+}
+
+// halves returns n numbers of bf16 that lie against the same guard page as take's floats.
+func halves(take func(int) []float32, n int) []BF16 {
+	floats := take((n + 1) / 2)
+	all := unsafe.Slice((*BF16)(unsafe.Pointer(unsafe.SliceData(floats))), 2*len(floats))
+	if cap(floats) > len(floats) || uintptr(unsafe.Pointer(&floats[0]))%uintptr(syscall.Getpagesize()) == 0 {
+		return all[:n:n] // they begin at the page
+	}
+	return all[len(all)-n:]
 }
