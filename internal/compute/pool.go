@@ -30,14 +30,6 @@ func SetThreads(n int) {
 
 // Threads returns how many goroutines Parallel uses.
 func Threads() int {
-	workers.mu.Lock()
-	defer workers.mu.Unlock()
-	workers.start()
-	return int(workers.threads.Load())
-}
-
-// threads is Threads for a caller that may hold the workers.
-func threads() int {
 	if n := workers.threads.Load(); n > 0 {
 		return int(n)
 	}

@@ -135,9 +135,9 @@ func (p *product) multiply() {
 func (p *product) tasksWanted() int {
 	switch work := p.m * p.n * p.k; {
 	case work >= largeWork:
-		return 4 * threads() // a worker that is held up leaves the rest to the others
+		return 4 * Threads() // a worker that is held up leaves the rest to the others
 	case work >= smallWork:
-		return threads()
+		return Threads()
 	}
 	return 1
 }
