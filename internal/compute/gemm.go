@@ -10,7 +10,20 @@ import (
 // Gemm computes c = op(a)·op(b), or c += op(a)·op(b) where accumulate is set; op
 // transposes where its flag is set. c must not overlap a or b.
 func Gemm(transA, transB bool, a, b Matrix, accumulate bool, c Matrix) {
+	gemm(false, transA, transB, a, b, accumulate, c)
+}
+
+// GemmBF16 is Gemm with both factors rounded to bf16 (8 bits of precision) and the sums
+// kept in float32. Only a machine with HaveBF16 has it; elsewhere it panics.
+func GemmBF16(transA, transB bool, a, b Matrix, accumulate bool, c Matrix) {
+	gemm(true, transA, transB, a, b, accumulate, c)
+}
+
+func gemm(bf16, transA, transB bool, a, b Matrix, accumulate bool, c Matrix) {
 	m, n, k := productShape(transA, transB, a, b, c)
+	if bf16 && !HaveBF16() {
+		panic("compute: this machine has no bf16 matrix product")
+	}
 	if m == 0 || n == 0 {
 		return
 	}
@@ -25,31 +38,11 @@ func Gemm(transA, transB bool, a, b Matrix, accumulate bool, c Matrix) {
 		p.epilogue.Residual = c
 	}
 	p.transA, p.transB, p.a, p.b = transA, transB, a, b
-	p.packPanels()
-	p.multiply()
-}
-
-// GemmBF16 is Gemm with both factors rounded to bf16 (8 bits of precision) and the sums
-// kept in float32. Only a machine with HaveBF16 has it; elsewhere it panics.
-func GemmBF16(transA, transB bool, a, b Matrix, accumulate bool, c Matrix) {
-	m, n, k := productShape(transA, transB, a, b, c)
-	switch {
-	case !HaveBF16():
-		panic("compute: this machine has no bf16 matrix product")
-	case m == 0 || n == 0:
-		return
-	case k == 0:
-		gemmGeneric(transA, transB, m, n, k, a, b, accumulate, c)
-		return
+	if bf16 {
+		p.packBlocks()
+	} else {
+		p.packPanels()
 	}
-	p := newProduct(m, n, k)
-	defer p.release()
-	p.y = c
-	if accumulate {
-		p.epilogue.Residual = c
-	}
-	p.transA, p.transB, p.a, p.b = transA, transB, a, b
-	p.packBlocks()
 	p.multiply()
 }
 
