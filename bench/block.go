@@ -95,7 +95,7 @@ func newBlock(width int, precision train.Precision) (*block, error) {
 		input.Data[i], wanted.Data[i] = float32(rng.NormFloat64()), float32(rng.NormFloat64())
 	}
 	qkv := g.Linear("qkv", g.LayerNorm("norm1", x), 3*width, head.None)
-	y := g.AddLinear("out", x, g.CausalAttention("attention", qkv, blockHeads))
+	y := g.AddLinear("out", x, g.Attention(qkv, blockHeads, blockHeads, compute.Mask{}, train.RoPE{}))
 	y = g.AddLinear("down", y, g.Linear("up", g.LayerNorm("norm2", y), 4*width, head.GELU))
 
 	b := &block{loss: g.MeanSquaredError(y, target)}

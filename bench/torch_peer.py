@@ -31,13 +31,12 @@ class Block(torch.nn.Module):
         self.norm1, self.norm2 = torch.nn.LayerNorm(width), torch.nn.LayerNorm(width)
         self.qkv, self.out = torch.nn.Linear(width, 3 * width), torch.nn.Linear(width, width)
         self.up, self.down = torch.nn.Linear(width, 4 * width), torch.nn.Linear(4 * width, width)
-        self.register_buffer("mask", torch.full((tokens, tokens), float("-inf")).triu(1))
 
     def forward(self, x):
         batch, tokens, width = x.shape
         size = width // self.heads
         qkv = self.qkv(self.norm1(x)).view(batch, tokens, 3, self.heads, size).permute(2, 0, 3, 1, 4)
-        scores = (qkv[0] * size**-0.5) @ qkv[1].transpose(-1, -2) + self.mask
+        scores = (qkv[0] * size**-0.5) @ qkv[1].transpose(-1, -2)
         y = torch.softmax(scores, -1).to(qkv.dtype) @ qkv[2]
         x = x + self.out(y.transpose(1, 2).reshape(batch, tokens, width))
         y = torch.nn.functional.gelu(self.up(self.norm2(x)), approximate="tanh")

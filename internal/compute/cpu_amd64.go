@@ -1,10 +1,6 @@
 package compute
 
-import (
-	"syscall"
-
-	"golang.org/x/sys/cpu"
-)
+import "golang.org/x/sys/cpu"
 
 func detect() []Path {
 	paths := []Path{Generic}
@@ -22,16 +18,7 @@ func detect() []Path {
 
 // haveAMX says whether the processor has AMX for bf16 and the kernel lets this process use it.
 func haveAMX() bool {
-	if !cpu.X86.HasAMXTile || !cpu.X86.HasAMXBF16 || !cpu.X86.HasAVX512BF16 {
-		return false
-	}
-	const (
-		archPrctl       = 158
-		requestPermit   = 0x1023 // ARCH_REQ_XCOMP_PERM
-		tileDataFeature = 18
-	)
-	_, _, errno := syscall.RawSyscall(archPrctl, requestPermit, tileDataFeature, 0)
-	return errno == 0
+	return cpu.X86.HasAMXTile && cpu.X86.HasAMXBF16 && cpu.X86.HasAVX512BF16 && requestTiles()
 }
 
 var (

@@ -28,12 +28,17 @@ type fused struct {
 
 	forward func(in []compute.Matrix, out compute.Matrix)
 
-	// backward sets gradIn[i] for every i with needs[i]; the others have no data.
+	// backward sets gradIn[i] for every i with needs[i]; the others have no data, unless
+	// setsAll says that it sets them all, wanted or not.
 	backward func(in []compute.Matrix, out, grad compute.Matrix, gradIn []compute.Matrix)
+	setsAll  bool
 
-	out    *tensor.Dense
-	gradIn []compute.Matrix
+	out    *tensor.Dense  // or, of a scalar,
+	loss   compute.Matrix // [1, 1]
+	token  *tensor.Dense
 	grads  []*tensor.Dense
+	gradIn []compute.Matrix // views of grads
+	values []compute.Matrix // of the inputs, in Do
 }
 
 func matrixType() hm.Type { return gorgonia.TensorType{Dims: 2, Of: tensor.Float32} }
@@ -66,11 +71,13 @@ func (f *fused) DiffWRT(int) []bool    { return f.needs }
 func (f *fused) InferShape(...gorgonia.DimSizer) (tensor.Shape, error) { return f.shape.Clone(), nil }
 
 func (f *fused) Do(values ...gorgonia.Value) (gorgonia.Value, error) {
-	in := matrices(values)
+	in := f.matrices(values)
 	if f.shape.IsScalar() {
-		loss := compute.NewMatrix(1, 1)
-		f.forward(in, loss)
-		return gorgonia.NewF32(loss.Data[0]), nil
+		if f.loss.Data == nil {
+			f.loss = compute.NewMatrix(1, 1)
+		}
+		f.forward(in, f.loss)
+		return gorgonia.NewF32(f.loss.Data[0]), nil
 	}
 	if f.out == nil {
 		f.out = tensor.New(tensor.WithShape(f.shape...), tensor.Of(tensor.Float32))
@@ -121,16 +128,17 @@ func (g *fusedGradient) Do(values ...gorgonia.Value) (gorgonia.Value, error) {
 	if g.grads == nil {
 		g.grads = make([]*tensor.Dense, n)
 		g.gradIn = make([]compute.Matrix, n)
+		g.token = tensor.New(tensor.WithShape(1, 1), tensor.Of(tensor.Float32))
 		for i, shape := range g.in {
-			if g.needs[i] {
+			if g.needs[i] || g.setsAll {
 				g.grads[i] = tensor.New(tensor.WithShape(shape...), tensor.Of(tensor.Float32))
 				g.gradIn[i] = matrix(g.grads[i])
 			}
 		}
 	}
-	m := matrices(values)
+	m := g.matrices(values)
 	g.backward(m[:n], m[n], m[n+1], g.gradIn)
-	return tensor.New(tensor.WithShape(1, 1), tensor.Of(tensor.Float32)), nil
+	return g.token, nil
 }
 
 // fusedFetch hands out one gradient of a fused operation.
@@ -157,17 +165,20 @@ func hashOf(s fmt.Stringer) uint32 {
 	return h.Sum32()
 }
 
-func matrices(values []gorgonia.Value) []compute.Matrix {
-	out := make([]compute.Matrix, len(values))
-	for i, v := range values {
+// matrices returns values as matrices until it is called again.
+func (f *fused) matrices(values []gorgonia.Value) []compute.Matrix {
+	f.values = f.values[:0]
+	for _, v := range values {
 		switch v := v.(type) {
 		case *tensor.Dense:
-			out[i] = matrix(v)
+			f.values = append(f.values, matrix(v))
 		case *gorgonia.F32:
-			out[i] = compute.Dense(1, 1, []float32{float32(*v)})
+			f.values = append(f.values, compute.Dense(1, 1, []float32{float32(*v)}))
+		default: // no node of a graph of float32 matrices has another
+			panic(fmt.Sprintf("train: %v takes no value of type %T", f, v))
 		}
 	}
-	return out
+	return f.values
 }
 
 func matrix(t *tensor.Dense) compute.Matrix {

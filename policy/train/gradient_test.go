@@ -3,6 +3,7 @@ package train
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"gorgonia.org/gorgonia"
@@ -72,39 +73,46 @@ func TestGradientsMatchFiniteDifferences(t *testing.T) {
 					p.Value[i] += float32(0.3 * rng.NormFloat64())
 				}
 			}
-			loss()
 			// A few entries of each tensor will do; the differences' own error averages out
 			// better over more of them.
-			few, tolerance := 64, 5e-2
+			few, tolerance := 64, 1e-2
 			if testing.Short() {
-				few, tolerance = 12, 8e-2
+				few, tolerance = 12, 2e-2
 			}
-			for _, p := range g.params {
-				gradient := append([]float32(nil), p.Gradient()...)
-				var difference, norm float64
-				tried := 0
-				for i := range p.Value {
-					if rng.IntN(len(p.Value)) >= few {
-						continue
-					}
-					tried++
-					const h = 1e-2
-					v := p.Value[i]
-					p.Value[i] = v + h
-					up := loss()
-					p.Value[i] = v - h
-					down := loss()
-					p.Value[i] = v
-					want := (up - down) / (2 * h)
-					norm += want * want
-					difference += (want - float64(gradient[i])) * (want - float64(gradient[i]))
-				}
-				// float32 losses near 1 resolve differences of 1e-7, so a gradient entry of
-				// 1e-5: hence the absolute part of the tolerance.
-				if math.Sqrt(difference) > tolerance*math.Sqrt(norm)+2e-5*math.Sqrt(float64(tried)) {
-					t.Errorf("%s: gradient is off by %.3g of %.3g", p.Name, math.Sqrt(difference), math.Sqrt(norm))
-				}
-			}
+			// float32 losses near 1 resolve differences of 1e-7, so a gradient entry of
+			// 1e-5: hence the absolute part of the tolerance.
+			matchDifferences(t, program, loss, rng, few, tolerance, 2e-5)
 		})
+	}
+}
+
+// matchDifferences holds the gradient by each parameter against central differences of
+// loss for about few entries of it. Their distance may be relative times the length of the
+// gradient and absolute for each entry.
+func matchDifferences(t *testing.T, p *program, loss func() float64, rng *rand.Rand, few int, relative, absolute float64) {
+	t.Helper()
+	for _, p := range p.graph.params {
+		loss()
+		gradient := slices.Clone(p.Gradient())
+		var difference, norm float64
+		tried := 0
+		for i, v := range p.Value {
+			if rng.IntN(len(p.Value)) >= few {
+				continue
+			}
+			tried++
+			const h = 1e-2
+			p.Value[i] = v + h
+			up, above := loss(), p.Value[i]
+			p.Value[i] = v - h
+			down, below := loss(), p.Value[i]
+			p.Value[i] = v
+			want := (up - down) / float64(above-below)
+			norm += want * want
+			difference += (want - float64(gradient[i])) * (want - float64(gradient[i]))
+		}
+		if !(math.Sqrt(difference) <= relative*math.Sqrt(norm)+absolute*math.Sqrt(float64(tried))) {
+			t.Errorf("%s: gradient is off by %.3g of %.3g", p.Name, math.Sqrt(difference), math.Sqrt(norm))
+		}
 	}
 }

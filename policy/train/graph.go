@@ -2,7 +2,6 @@ package train
 
 import (
 	"fmt"
-	"math"
 	"math/rand/v2"
 
 	"gorgonia.org/gorgonia"
@@ -12,8 +11,9 @@ import (
 	"govla/policy/head"
 )
 
-// Graph builds a network of package head as a Gorgonia graph of fused operations. It
-// creates a parameter when a layer first names it.
+// Graph builds a network, one of package head say, as a Gorgonia graph of fused
+// operations. It creates a parameter when a layer first names it. Plain operations of
+// Gorgonia's on float32 matrices may stand before, between and behind the fused ones.
 type Graph struct {
 	Batch  int     // sequences in a batch
 	Tokens []int32 // the batch's action tokens, [Batch·length]; read when the graph runs
@@ -29,10 +29,11 @@ type Graph struct {
 
 var _ head.Net[*gorgonia.Node] = (*Graph)(nil)
 
-// Parameter is a trained tensor. Vectors are kept as [1, n] in the graph.
+// Parameter is a trained tensor. Vectors are kept as [1, n] in the graph, and whatever has
+// more than two axes as a matrix with the first one's rows.
 type Parameter struct {
 	Name  string
-	Shape []int // as it is stored: [out, in] or [n]
+	Shape []int // as it is stored: [out, in], [n] or, of a convolution, [out, in, height, width]
 	Value []float32
 	Decay bool // whether weight decay applies: to matrices, not to biases, gains and embeddings
 
@@ -41,7 +42,11 @@ type Parameter struct {
 
 // NewGraph returns an empty graph whose parameters start from rng and whose matrix
 // products are in the given precision.
+//
+// The first call gives Gorgonia's own float32 products to package compute, too, for all
+// graphs of the program: see gorgonia.Use.
 func NewGraph(batch int, precision Precision, rng *rand.Rand) *Graph {
+	useKernels()
 	return &Graph{
 		Batch:     batch,
 		precision: precision,
@@ -71,8 +76,11 @@ func (g *Graph) parameter(name string, decay bool, initial func() float32, shape
 		return p.node
 	}
 	rows, cols := 1, shape[0]
-	if len(shape) == 2 {
-		rows, cols = shape[0], shape[1]
+	if len(shape) > 1 {
+		rows, cols = shape[0], 1
+		for _, n := range shape[1:] {
+			cols *= n
+		}
 	}
 	m := compute.NewMatrix(rows, cols)
 	for i := range m.Data {
@@ -90,64 +98,32 @@ func (g *Graph) parameter(name string, decay bool, initial func() float32, shape
 func (g *Graph) fuse(f fused, inputs ...*gorgonia.Node) *gorgonia.Node {
 	g.fusions++
 	f.id = g.fusions
-	any := false
 	for _, n := range inputs {
 		f.in = append(f.in, n.Shape().Clone())
-		f.needs = append(f.needs, g.needs[n])
-		any = any || g.needs[n]
+		f.needs = append(f.needs, g.wants(n))
 	}
 	node, err := gorgonia.ApplyOp(&f, inputs...)
 	if err != nil {
 		panic(fmt.Sprintf("train: %s: %v", f.name, err))
 	}
-	g.needs[node] = any
 	return node
+}
+
+// wants says whether n depends on a parameter, so that its gradient is needed. Between n and
+// the parameter there may be plain operations of Gorgonia's.
+func (g *Graph) wants(n *gorgonia.Node) bool {
+	need, known := g.needs[n]
+	if !known {
+		for inputs := g.nodes.From(n.ID()); inputs.Next() && !need; {
+			need = g.wants(inputs.Node().(*gorgonia.Node))
+		}
+		g.needs[n] = need
+	}
+	return need
 }
 
 func zero() float32 { return 0 }
 func one() float32  { return 1 }
-
-// Linear is x·Wᵀ + b followed by act. Weights start uniform in ±1/sqrt(in), as PyTorch's
-// linear layers do.
-func (g *Graph) Linear(name string, x *gorgonia.Node, out int, act head.Activation) *gorgonia.Node {
-	w, b := g.linearParameters(name, x.Shape()[1], out)
-	return g.fuse(linear(g.precision, x.Shape()[0], out, act), x, w, b)
-}
-
-// AddLinear is residual + x·Wᵀ + b.
-func (g *Graph) AddLinear(name string, residual, x *gorgonia.Node) *gorgonia.Node {
-	w, b := g.linearParameters(name, x.Shape()[1], residual.Shape()[1])
-	return g.fuse(addLinear(g.precision, residual.Shape()), x, w, b, residual)
-}
-
-func (g *Graph) linearParameters(name string, in, out int) (weight, bias *gorgonia.Node) {
-	bound := 1 / math.Sqrt(float64(in))
-	uniform := func() float32 { return float32((2*g.rng.Float64() - 1) * bound) }
-	return g.parameter(name+".weight", true, uniform, out, in), g.parameter(name+".bias", false, zero, out)
-}
-
-// LayerNorm normalises each row.
-func (g *Graph) LayerNorm(name string, x *gorgonia.Node) *gorgonia.Node {
-	width := x.Shape()[1]
-	gain := g.parameter(name+".weight", false, one, width)
-	shift := g.parameter(name+".bias", false, zero, width)
-	return g.fuse(layerNorm(x.Shape()), x, gain, shift)
-}
-
-// CausalAttention is multi-head self-attention on packed queries, keys and values.
-func (g *Graph) CausalAttention(_ string, qkv *gorgonia.Node, heads int) *gorgonia.Node {
-	return g.fuse(causalAttention(g.precision, g.Batch, qkv.Shape()[0]/g.Batch, qkv.Shape()[1]/3, heads), qkv)
-}
-
-// TokenSequence embeds g.Tokens behind each sequence's start.
-func (g *Graph) TokenSequence(name string, start *gorgonia.Node, vocabulary, length int) *gorgonia.Node {
-	width := start.Shape()[1]
-	normal := func() float32 { return float32(0.02 * g.rng.NormFloat64()) }
-	table := g.parameter(name+".weight", false, normal, vocabulary, width)
-	position := g.parameter(name+".position", false, normal, length, width)
-	g.Tokens = make([]int32, g.Batch*length)
-	return g.fuse(tokenSequence(g.Tokens, g.Batch, length, width), start, table, position)
-}
 
 // program is a compiled graph: one Run computes the loss and every parameter's gradient.
 type program struct {
