@@ -15,7 +15,7 @@ func benchCommand() *cobra.Command {
 		Use:   "bench",
 		Short: "Measure how fast this machine computes",
 	}
-	cmd.AddCommand(benchComputeCommand())
+	cmd.AddCommand(benchComputeCommand(), benchPolicyCommand())
 	return cmd
 }
 

@@ -73,11 +73,11 @@ func (p *Packed) pack(bf16 bool, lines int, read func(line int, dst []float32)) 
 			p.plain = make([]float32, lines*p.In)
 		}
 	case bf16 && HaveBF16():
-		p.blocks = grow(new([]BF16), count*blocks(p.In)*stepWords)
+		p.blocks = slab[BF16](count * blocks(p.In) * stepWords)
 	case bf16:
-		p.panels16 = grow(new([]BF16), count*panelCols*p.In)
+		p.panels16 = slab[BF16](count * panelCols * p.In)
 	default:
-		p.panels = grow(new([]float32), count*panelCols*p.In)
+		p.panels = slab[float32](count * panelCols * p.In)
 	}
 	rows := NewMatrix(panelCols, p.In)
 	panel := make([]float32, panelCols*p.In)
@@ -102,6 +102,13 @@ func (p *Packed) pack(bf16 bool, lines int, read func(line int, dst []float32)) 
 			packPanel(true, rows, p.In, rows.Rows, 0, p.panels[i*len(panel):][:len(panel)])
 		}
 	}
+}
+
+// slab returns memory for n packed numbers.
+func slab[T float32 | BF16](n int) []T {
+	s := grow(new([]T), n)
+	askForHugePages(s)
+	return s
 }
 
 // Mul computes y = activation(x·Wᵀ + bias) + residual for x of shape [n][In] and y of

@@ -1,0 +1,5 @@
+//go:build !linux
+
+package compute
+
+func askForHugePages[T float32 | BF16]([]T) {}
