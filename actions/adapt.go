@@ -13,7 +13,6 @@ type Body struct {
 	State   Space
 	Action  Space
 	Cameras []string
-	Rate    float64 // control steps a second
 }
 
 // Adapt returns p as a policy for a body. names says, for dimensions and cameras of the

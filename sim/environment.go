@@ -19,12 +19,14 @@ type Environment struct {
 	Open func() robot.Simulator
 
 	// NewPainter returns a function that draws an observation, with the action that it is
-	// pursuing unless that is nil. One painter serves one goroutine.
+	// pursuing unless that is nil. One painter serves one goroutine. Where NewPainter is nil,
+	// the pictures of the robot's cameras show what happens.
 	NewPainter func() func(dst *image.RGBA, state, action []float32)
 
 	// Path names the action's dimensions that make a path in the plane, and the state's
-	// dimensions that follow them; it is what a plot of an episode shows.
-	Path Path
+	// dimensions that follow them; it is what a plot of an episode shows. Where it is nil
+	// the plot shows every dimension over time.
+	Path *Path
 
 	// RelativeTo names, for each action dimension, the state dimension that it moves.
 	RelativeTo []string
@@ -63,7 +65,7 @@ func Lookup(name string) (Environment, error) {
 				}
 			}
 		},
-		Path:       Path{Commanded: [2]int{0, 1}, Achieved: [2]int{0, 1}},
+		Path:       &Path{Commanded: [2]int{0, 1}, Achieved: [2]int{0, 1}},
 		RelativeTo: []string{"agent_x", "agent_y"},
 		Mirror:     pusht.MirrorExample,
 	}, nil

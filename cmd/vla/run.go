@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -11,7 +12,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"govla/policy"
 	"govla/robot"
 	"govla/sim"
 	"govla/sim/eval"
@@ -19,10 +19,11 @@ import (
 
 func runCommand() *cobra.Command {
 	var (
-		flags     rolloutFlags
-		transport transportFlags
-		name      string
-		out       string
+		flags      rolloutFlags
+		transport  transportFlags
+		checkpoint checkpointFlags
+		name       string
+		out        string
 	)
 	cmd := &cobra.Command{
 		Use:   "run",
@@ -35,7 +36,8 @@ reward) and run.json. Ctrl-C stops the robot before the program ends.`,
 		Example: `  vla run
   vla run --episodes 3 --rate 0 --json
   vla run --policy pusht-tokens --transport mavlink
-  vla run --nats nats://127.0.0.1:4222 --robot table   # a robot that is there already`,
+  vla run --nats nats://127.0.0.1:4222 --robot table   # a robot that is there already
+  vla run --nats nats://127.0.0.1:4222 --robot arm --policy ./my_smolvla --map camera1=front --map camera2=wrist`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := transport.normalise(cmd); err != nil {
@@ -45,15 +47,29 @@ reward) and run.json. Ctrl-C stops the robot before the program ends.`,
 			if err != nil {
 				return err
 			}
-			p, err := policy.Load(name, flags.policyOptions(cmd))
+			fit, err := checkpoint.load(name, flags.policyOptions(cmd))
 			if err != nil {
 				return err
 			}
+			if info, err := os.Stat(out); err == nil && !info.IsDir() {
+				return fmt.Errorf("--out %s is not a folder", out) // rather now than after the run
+			}
+			lockstep := cmd.Flags().Changed("rate") && flags.rate == 0
+			c, err := transport.dial(cmd.Context(), env, lockstep)
+			if err != nil {
+				return err
+			}
+			spec := c.Spec()
+			p, closePolicy, err := fit(spec)
+			if err != nil {
+				return errors.Join(err, c.Close())
+			}
+			defer closePolicy()
 			if !cmd.Flags().Changed("rate") {
 				flags.rate = p.Spec().Rate
 			}
-			if info, err := os.Stat(out); err == nil && !info.IsDir() {
-				return fmt.Errorf("--out %s is not a folder", out) // rather now than after the run
+			if spec.State.SameNames(env.Spec.State) != nil || spec.Action.SameNames(env.Spec.Action) != nil {
+				env = sim.Environment{Name: spec.Name, Spec: spec} // a robot that is none of ours
 			}
 			traces := make([]eval.Trace, max(flags.episodes, 0))
 			status := newStatus(cmd.ErrOrStderr(), flags.episodes)
@@ -64,9 +80,15 @@ reward) and run.json. Ctrl-C stops the robot before the program ends.`,
 				status.tick(episode, t)
 			}
 			o.OnEpisode = status.episode
-			report, err := eval.Run(cmd.Context(), p, func(ctx context.Context) (robot.Simulator, error) {
-				return transport.dial(ctx, env, flags.rate == 0)
+			o.Env = env.Name
+			opened := false
+			report, err := eval.Run(cmd.Context(), p, func(context.Context) (robot.Simulator, error) {
+				opened = true
+				return c, nil
 			}, o)
+			if !opened {
+				err = errors.Join(err, c.Close())
+			}
 			status.close()
 			if err != nil {
 				return err
@@ -89,6 +111,7 @@ reward) and run.json. Ctrl-C stops the robot before the program ends.`,
 	cmd.Flags().StringVar(&name, "policy", "pusht-flow", "name of an embedded policy, or folder of a checkpoint")
 	cmd.Flags().StringVar(&out, "out", "runs", "folder in which the run's own folder is made")
 	transport.add(cmd)
+	checkpoint.add(cmd)
 	return cmd
 }
 
@@ -117,10 +140,12 @@ func saveRun(out string, env sim.Environment, report *eval.Report, traces []eval
 			suffix = fmt.Sprintf("-%d", i+1)
 		}
 		e := report.EpisodesDetail[i]
-		title := fmt.Sprintf("%s, seed %d, best reward %.2f", report.Policy, e.Seed, e.MaxReward)
+		title := fmt.Sprintf("%s, seed %d, best reward %.2f", filepath.Base(report.Policy), e.Seed, e.MaxReward)
 		if err := writeFile(temporary, "episode"+suffix+".gif", func(w io.Writer) error {
 			return traces[i].WriteGIF(w, env, 256)
-		}); err != nil {
+		}); errors.Is(err, eval.ErrNoPicture) {
+			os.Remove(filepath.Join(temporary, "episode"+suffix+".gif"))
+		} else if err != nil {
 			return "", err
 		}
 		if err := writeFile(temporary, "plot"+suffix+".png", func(w io.Writer) error {

@@ -1,17 +1,21 @@
 package eval
 
 import (
+	"errors"
 	"fmt"
 	"image"
 	"image/color"
+	stddraw "image/draw"
 	"image/gif"
 	"io"
 	"iter"
+	"maps"
 	"slices"
 	"time"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/plotutil"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgimg"
@@ -27,6 +31,8 @@ type Trace struct {
 	States  [][]float32
 	Actions [][]float32 // nil where nothing was commanded
 	Rewards []float64
+
+	Pictures []image.Image // of the robot's first camera; none where it has no cameras
 }
 
 // Add notes a tick. A tick without an observation repeats the state before it.
@@ -35,8 +41,14 @@ func (t *Trace) Add(tick *robot.Tick) {
 	switch {
 	case tick.Observation != nil:
 		state = slices.Clone(tick.Observation.State)
+		if cameras := slices.Sorted(maps.Keys(tick.Observation.Images)); len(cameras) > 0 {
+			t.Pictures = append(t.Pictures, tick.Observation.Images[cameras[0]])
+		}
 	case len(t.States) > 0:
 		state = t.States[len(t.States)-1]
+		if n := len(t.Pictures); n > 0 {
+			t.Pictures = append(t.Pictures, t.Pictures[n-1])
+		}
 	default:
 		return
 	}
@@ -46,17 +58,31 @@ func (t *Trace) Add(tick *robot.Tick) {
 	t.Rewards = append(t.Rewards, tick.Score.Reward)
 }
 
-// WriteGIF draws the trace as an animation of size by size px, at the speed at which it
-// happened.
+// ErrNoPicture says that an environment without a painter has no cameras either.
+var ErrNoPicture = errors.New("the robot has no cameras, and nothing else can draw it")
+
+// WriteGIF draws the trace as an animation of size by size px, or of the camera's pictures
+// where env has no painter, at the speed at which it happened.
 func (t *Trace) WriteGIF(w io.Writer, env sim.Environment, size int) error {
 	if len(t.States) == 0 {
 		return fmt.Errorf("draw animation: the episode has no ticks")
 	}
-	paint := env.NewPainter()
 	frames := make([]*image.RGBA, len(t.States))
-	for i, state := range t.States {
-		frames[i] = image.NewRGBA(image.Rect(0, 0, size, size))
-		paint(frames[i], state, t.Actions[i])
+	switch {
+	case env.NewPainter != nil:
+		paint := env.NewPainter()
+		for i, state := range t.States {
+			frames[i] = image.NewRGBA(image.Rect(0, 0, size, size))
+			paint(frames[i], state, t.Actions[i])
+		}
+	case len(t.Pictures) == len(frames):
+		bounds := t.Pictures[0].Bounds()
+		for i, picture := range t.Pictures {
+			frames[i] = image.NewRGBA(image.Rect(0, 0, bounds.Dx(), bounds.Dy()))
+			stddraw.Draw(frames[i], frames[i].Rect, picture, picture.Bounds().Min, stddraw.Src)
+		}
+	default:
+		return fmt.Errorf("draw animation: %w", ErrNoPicture)
 	}
 	colours := commonColours(frames)
 	index := map[color.RGBA]uint8{}
@@ -138,11 +164,78 @@ var (
 	orange = color.RGBA{R: 0xff, G: 0x7f, B: 0x0e, A: 0xff}
 )
 
-// WritePlot draws, as a PNG, the commanded and the achieved path side by side with the
-// reward over time.
+// WritePlot draws, as a PNG, what was commanded and achieved side by side with the reward
+// over time.
 func (t *Trace) WritePlot(w io.Writer, env sim.Environment, title string) error {
+	draw := t.plotPath
+	if env.Path == nil {
+		draw = t.plotDimensions
+	}
+	motion, err := draw(env)
+	if err != nil {
+		return err
+	}
+	motion.Title.Text = title
+	rewards := plot.New()
+	rewards.Title.Text = "reward"
+	rewards.X.Label.Text = "time, s"
+	rewards.Y.Min, rewards.Y.Max = 0, 1.05
+	points := make(plotter.XYs, len(t.Rewards))
+	for i, r := range t.Rewards {
+		points[i] = plotter.XY{X: t.Times[i].Seconds(), Y: r}
+	}
+	line, err := plotter.NewLine(points)
+	if err != nil {
+		return fmt.Errorf("draw the reward: %w", err)
+	}
+	line.Color, line.Width = blue, vg.Points(1.5)
+	rewards.Add(plotter.NewGrid(), line)
+	return writeSideBySide(w, 14*vg.Centimeter, motion, rewards)
+}
+
+// plotDimensions draws every dimension of the action over time, and dashed beside it the
+// state's of the same name, each from the lower to the upper limit of the action.
+func (t *Trace) plotDimensions(env sim.Environment) (*plot.Plot, error) {
+	p := plot.New()
+	p.X.Label.Text, p.Y.Label.Text = "time, s", "between the limits (dashed: achieved)"
+	p.Y.Min, p.Y.Max = 0, 1.15 // above the curves is the legend's place
+	p.Legend.Top, p.Legend.Padding = true, legendPadding
+	p.Add(plotter.NewGrid())
+	for i, d := range env.Spec.Action {
+		scale := func(v float32) float64 { return float64(v-d.Min) / float64(d.Max-d.Min) }
+		var commanded, achieved plotter.XYs
+		from := env.Spec.State.Index(d.Name)
+		for tick, a := range t.Actions {
+			if a != nil {
+				commanded = append(commanded, plotter.XY{X: t.Times[tick].Seconds(), Y: scale(a[i])})
+			}
+			if from >= 0 {
+				achieved = append(achieved, plotter.XY{X: t.Times[tick].Seconds(), Y: scale(t.States[tick][from])})
+			}
+		}
+		for n, points := range []plotter.XYs{commanded, achieved} {
+			if len(points) == 0 {
+				continue
+			}
+			line, err := plotter.NewLine(points)
+			if err != nil {
+				return nil, fmt.Errorf("draw dimension %s: %w", d.Name, err)
+			}
+			line.Color, line.Width = plotutil.Color(i), vg.Points(1.2)
+			if n == 0 {
+				p.Legend.Add(d.Name, line)
+			} else {
+				line.Dashes = []vg.Length{vg.Points(3), vg.Points(2)}
+			}
+			p.Add(line)
+		}
+	}
+	return p, nil
+}
+
+// plotPath draws the commanded and the achieved path in the plane.
+func (t *Trace) plotPath(env sim.Environment) (*plot.Plot, error) {
 	commanded, achieved := make(plotter.XYs, 0), make(plotter.XYs, 0)
-	reward := make(plotter.XYs, 0)
 	path := env.Path
 	// The picture's y axis points down, the plot's up.
 	for i, state := range t.States {
@@ -150,10 +243,8 @@ func (t *Trace) WritePlot(w io.Writer, env sim.Environment, title string) error 
 		if a := t.Actions[i]; a != nil {
 			commanded = append(commanded, plotter.XY{X: float64(a[path.Commanded[0]]), Y: -float64(a[path.Commanded[1]])})
 		}
-		reward = append(reward, plotter.XY{X: t.Times[i].Seconds(), Y: t.Rewards[i]})
 	}
 	paths := plot.New()
-	paths.Title.Text = title
 	x, y := env.Spec.State[path.Achieved[0]], env.Spec.State[path.Achieved[1]]
 	paths.X.Label.Text = x.Name + ", " + x.Unit
 	paths.Y.Label.Text = y.Name + ", " + y.Unit
@@ -168,7 +259,7 @@ func (t *Trace) WritePlot(w io.Writer, env sim.Environment, title string) error 
 	}{{"commanded", commanded, orange}, {"achieved", achieved, blue}} {
 		line, err := plotter.NewLine(l.points)
 		if err != nil {
-			return fmt.Errorf("draw the %s path: %w", l.name, err)
+			return nil, fmt.Errorf("draw the %s path: %w", l.name, err)
 		}
 		line.Color, line.Width = l.colour, vg.Points(1.2)
 		paths.Add(line)
@@ -177,18 +268,7 @@ func (t *Trace) WritePlot(w io.Writer, env sim.Environment, title string) error 
 	// Above the plane is the legend's place; as much beside it keeps the scales alike.
 	paths.X.Min, paths.X.Max = float64(x.Min), float64(x.Max)+0.1*float64(x.Max-x.Min)
 	paths.Y.Min, paths.Y.Max = -float64(y.Max), -float64(y.Min)+0.1*float64(y.Max-y.Min)
-
-	rewards := plot.New()
-	rewards.Title.Text = "reward"
-	rewards.X.Label.Text = "time, s"
-	rewards.Y.Min, rewards.Y.Max = 0, 1.05
-	line, err := plotter.NewLine(reward)
-	if err != nil {
-		return fmt.Errorf("draw the reward: %w", err)
-	}
-	line.Color, line.Width = blue, vg.Points(1.5)
-	rewards.Add(plotter.NewGrid(), line)
-	return writeSideBySide(w, 14*vg.Centimeter, paths, rewards)
+	return paths, nil
 }
 
 // upright labels an axis without trailing zeros, and negated one whose values were negated
