@@ -23,9 +23,9 @@ def product(dtype, form, m, k, n):
 
 
 class Block(torch.nn.Module):
-    """A pre-norm transformer block with causal attention."""
+    """A pre-norm transformer block."""
 
-    def __init__(self, tokens, width, heads):
+    def __init__(self, width, heads):
         super().__init__()
         self.heads = heads
         self.norm1, self.norm2 = torch.nn.LayerNorm(width), torch.nn.LayerNorm(width)
@@ -47,7 +47,7 @@ class Block(torch.nn.Module):
 def block(dtype, form, batch, tokens, width, heads):
     """One optimiser step; form says how AdamW goes over the parameters."""
     torch.manual_seed(1)
-    model = Block(tokens, width, heads)
+    model = Block(width, heads)
     adamw = torch.optim.AdamW(model.parameters(), lr=1e-4, foreach=form == "foreach")
     x, target = torch.randn(batch, tokens, width), torch.randn(batch, tokens, width)
 
