@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"testing"
+	"time"
 
 	"govla/internal/testenv"
 )
@@ -148,8 +149,11 @@ func TestFramesStopWithTheContext(t *testing.T) {
 	for range d.Frames(t.Context(), 2, "observation.images.top") {
 		break
 	}
-	if after := runtime.NumGoroutine(); after > before {
-		t.Errorf("have %d goroutines after the loop, %d before it", after, before)
+	// Their last instructions come after the word that they are done.
+	for patience := time.Now().Add(time.Minute); runtime.NumGoroutine() > before; runtime.Gosched() {
+		if time.Now().After(patience) {
+			t.Fatalf("have %d goroutines after the loop, %d before it", runtime.NumGoroutine(), before)
+		}
 	}
 }
 

@@ -150,6 +150,10 @@ func FuzzMP4(f *testing.F) {
 		if err == nil && len(video.codec) == 0 {
 			t.Error("accepted a video without a codec")
 		}
+		layout, err := parseLayout(bytes.NewReader(data), int64(len(data)))
+		if err == nil && layout.frames != video.frames {
+			t.Errorf("have a layout of %d frames, want the %d of the head", layout.frames, video.frames)
+		}
 	})
 }
 

@@ -25,6 +25,11 @@ type Info struct {
 	DataPath      string             `json:"data_path"`   // template of the parquet files' paths
 	VideoPath     string             `json:"video_path"`  // template of the videos' paths; empty without videos
 	Features      map[string]Feature `json:"features"`    // by name
+
+	// Sizes at which a writer begins the next file, in MiB; 0 stands for LeRobot's own
+	// limits, 100 and 200.
+	DataFilesMB  int `json:"data_files_size_in_mb"`
+	VideoFilesMB int `json:"video_files_size_in_mb"`
 }
 
 // Feature is one column of a recording, or one camera.

@@ -116,14 +116,14 @@ func readStats(dir string, info *Info) (map[string]Stats, error) {
 	return stats, nil
 }
 
-// merge returns the statistics of the rows of s and o together, without quantiles, which
-// do not add up. Means and variances are combined as in Chan, Golub and LeVeque,
-// "Updating formulae and a pairwise algorithm for computing sample variances" (1979),
-// eq. 2.1, with the population's variance (divided by the count). The zero Stats is neutral.
+// merge returns the statistics of the rows of s and o together. Means and variances are
+// combined as in Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for
+// computing sample variances" (1979), eq. 2.1, with the population's variance (divided by
+// the count). Quantiles do not add up: where both have them their mean weighted by the
+// counts stands for them, as in LeRobot. The zero Stats is neutral.
 func (s Stats) merge(o Stats) (Stats, error) {
 	if s.Count == 0 && s.Min == nil {
-		s = Stats{Min: o.Min, Max: o.Max, Mean: o.Mean, Std: o.Std, Count: o.Count}
-		return s, s.checkShape(len(s.Min))
+		return o, o.checkShape(len(o.Min))
 	}
 	if err := o.checkShape(len(s.Min)); err != nil {
 		return Stats{}, err
@@ -137,6 +137,15 @@ func (s Stats) merge(o Stats) (Stats, error) {
 		both.Max = append(both.Max, max(s.Max[i], o.Max[i]))
 		both.Mean = append(both.Mean, s.Mean[i]+delta*m/(n+m))
 		both.Std = append(both.Std, math.Sqrt(squares/(n+m)))
+	}
+	for _, q := range quantiles {
+		a, b := *q.of(&s), *q.of(&o)
+		if len(a) != len(s.Min) || len(b) != len(s.Min) {
+			continue
+		}
+		for i := range a {
+			*q.of(&both) = append(*q.of(&both), (a[i]*n+b[i]*m)/(n+m))
+		}
 	}
 	return both, nil
 }

@@ -19,11 +19,11 @@ import (
 func dataCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "data",
-		Short: "Look into recordings: LeRobotDataset v2.1 and v3.0",
+		Short: "Look into recordings and edit them: LeRobotDataset v2.1 and v3.0",
 		Args:  cobra.NoArgs, // without it cobra takes an unknown verb for a call for help
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	command.AddCommand(dataInfoCommand(), dataVerifyCommand())
+	command.AddCommand(append(dataEditCommands(), dataInfoCommand(), dataVerifyCommand())...)
 	return command
 }
 
