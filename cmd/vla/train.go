@@ -47,7 +47,7 @@ an interruption, with --resume.`,
 	f.Uint64Var(&set.Seed, "seed", 1, "seed of the initial weights and the batches")
 	f.IntVar(&set.Network.HeadWidth, "width", 0, "width of the head (default depends on the head)")
 	f.IntVar(&set.Network.HeadBlocks, "blocks", 0, "blocks of the head (default depends on the head)")
-	f.IntVar(&set.ExecuteSteps, "execute", 0, "actions of a chunk to play before the next one is due (default 4 for flow, 8 for tokens)")
+	f.IntVar(&set.ExecuteSteps, "execute", 0, "actions of a chunk to play before the next one is due (default 4)")
 	f.BoolVar(&set.Resume, "resume", false, "go on from the last checkpoint in --out")
 	for _, name := range []string{"data", "out"} {
 		_ = cmd.MarkFlagRequired(name)

@@ -86,16 +86,16 @@ func Default(headType string) (Options, error) {
 	o := Options{
 		Head: headType, Seed: 1, Precision: FastestPrecision(),
 		Steps: 24000, Batch: 256, LearningRate: 1e-3, WarmUp: 500, WeightDecay: 1e-2, ClipNorm: 1, EMA: 0.999,
-		ObservationSteps: 2, Horizon: 16, ExecuteSteps: 8,
+		ObservationSteps: 2, Horizon: 16, ExecuteSteps: 4,
 		CheckpointEvery: 1000,
 	}
 	switch headType {
 	case "flow":
-		o.ExecuteSteps, o.EulerSteps = 4, 2 // docs/models.md has what other settings reach
+		o.EulerSteps = 2 // docs/models.md has what other settings reach
 		o.Network = head.Architecture{EncoderWidth: 512, EncoderBlocks: 1, HeadWidth: 512, HeadBlocks: 3, TimeFrequencies: 32}
 	case "tokens":
 		o.Network = head.Architecture{EncoderWidth: 256, EncoderBlocks: 2, HeadWidth: 128, HeadBlocks: 3, Bins: 256, AttentionHeads: 4}
-		o.Batch, o.Steps = 128, 12000
+		o.Batch, o.Steps = 128, 16000
 	default:
 		return o, fmt.Errorf("head %q is not known; choose flow or tokens", headType)
 	}
