@@ -260,6 +260,9 @@ func attentionOf(rng *rand.Rand, bf16 bool) (a Attention, out, q, k, v Matrix, m
 }
 
 func TestAttentionAllocatesNothing(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector makes pools forget")
+	}
 	needPools(t)
 	eachPath(t, func(t *testing.T) {
 		if active == Generic {

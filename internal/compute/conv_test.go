@@ -308,6 +308,9 @@ func needPools(t *testing.T) {
 }
 
 func TestConvAllocatesNothing(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector makes pools forget")
+	}
 	if active == Generic {
 		t.Skip("gonum's BLAS allocates")
 	}

@@ -162,6 +162,9 @@ func TestGroupNormIgnoresThreads(t *testing.T) {
 }
 
 func TestGroupNormAllocatesNothing(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector makes pools forget")
+	}
 	needPools(t)
 	d := newGroupNormData(rand.New(rand.NewPCG(59, 60)), groupNormCase{count: 2, height: 9, width: 30, channels: 40, groups: 8, silu: true})
 	if n := testing.AllocsPerRun(100, func() {

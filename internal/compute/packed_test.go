@@ -225,6 +225,9 @@ func checkMul(t *testing.T, rng *rand.Rand, m, n, k, form int) {
 }
 
 func TestMulAllocatesNothing(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector makes pools forget")
+	}
 	eachPath(t, func(t *testing.T) {
 		if active == Generic {
 			t.Skip("gonum's BLAS allocates")

@@ -32,6 +32,9 @@ func TestUpsampleNearest(t *testing.T) {
 }
 
 func TestUpsampleNearestAllocatesNothing(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector makes pools forget")
+	}
 	needPools(t)
 	x, y := NewImages(2, 8, 8, 5), NewImages(2, 16, 16, 5)
 	if n := testing.AllocsPerRun(100, func() { UpsampleNearest(y, x); UpsampleNearestGrad(x, y) }); n > 0 {

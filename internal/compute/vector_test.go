@@ -8,6 +8,9 @@ import (
 
 // TestVectorCallsAllocateNothing covers one call of each form, long enough for several tasks.
 func TestVectorCallsAllocateNothing(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector makes pools forget")
+	}
 	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
 		t.Skip("the race detector makes pools lose what they hold")
 	}
