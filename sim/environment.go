@@ -5,23 +5,54 @@ package sim
 import (
 	"fmt"
 	"image"
+	"slices"
+	"strings"
 
+	"govla/actions"
 	"govla/robot"
 	"govla/sim/pusht"
 )
 
+// Options choose among the worlds of an environment.
+type Options struct {
+	Task   string // one of Environment.Tasks; the first unless set
+	Engine string // one of Environment.Engines; the first unless set
+
+	// Cameras are those whose pictures come with each observation; nil for the environment's
+	// usual ones.
+	Cameras []string
+}
+
 // Environment is a kind of simulated world.
 type Environment struct {
-	Name string
-	Spec robot.Spec
+	Name    string
+	Task    string   // what the robot is to do
+	Tasks   []string // all that it can be asked to do; empty where there is one thing only
+	Engines []string // that can simulate it; empty where there is one only
+	Spec    robot.Spec
+
+	// RobotState is how many of the state's dimensions, the first ones, a robot's own
+	// sensors would measure. The others describe its surroundings (LeRobot's
+	// observation.environment_state).
+	RobotState int
+
+	Cameras []string // all that it has; Spec has those that were chosen
 
 	// Open returns a new world of its own, in lockstep.
-	Open func() robot.Simulator
+	Open func() (robot.Simulator, error)
 
-	// NewPainter returns a function that draws an observation, with the action that it is
-	// pursuing unless that is nil. One painter serves one goroutine. Where NewPainter is nil,
-	// the pictures of the robot's cameras show what happens.
-	NewPainter func() func(dst *image.RGBA, state, action []float32)
+	// Jog returns the action, in memory of its own, that moves the robot's hand by a small
+	// motion from where the given action holds it; nil where the robot has no hand.
+	Jog func(action []float32, m Motion) ([]float32, error)
+
+	// Expert returns a scripted policy that solves the task; nil where there is none.
+	Expert func() actions.Policy
+
+	// NewPainter returns a function that draws an observation of an episode with that seed,
+	// with the action that it is pursuing unless that is nil. One painter serves one
+	// goroutine. Where NewPainter is nil, the pictures of the robot's cameras show what
+	// happens.
+	NewPainter func(seed int64) func(dst *image.RGBA, state, action []float32)
 
 	// Path names the action's dimensions that make a path in the plane, and the state's
 	// dimensions that follow them; it is what a plot of an episode shows. Where it is nil
@@ -36,6 +67,12 @@ type Environment struct {
 	Mirror func(state, action []float32)
 }
 
+// Motion is a displacement of a hand in the world, in m and rad.
+type Motion struct {
+	X, Y, Z     float64
+	Pitch, Roll float64 // of the hand: towards the ground, and about its own axis
+}
+
 // Path names two dimensions of the action and the two of the state that follow them.
 type Path struct{ Commanded, Achieved [2]int }
 
@@ -43,15 +80,48 @@ type Path struct{ Commanded, Achieved [2]int }
 func Names() []string { return []string{"pusht"} }
 
 // Lookup returns the environment called name.
-func Lookup(name string) (Environment, error) {
-	if name != "pusht" {
-		return Environment{}, fmt.Errorf("environment %q is not known; choose one of %v", name, Names())
+func Lookup(name string, o Options) (Environment, error) {
+	var env Environment
+	switch name {
+	case "pusht":
+		env = pushT(o)
+	default:
+		return Environment{}, fmt.Errorf("environment %q is not known; choose one of %s", name, strings.Join(Names(), ", "))
 	}
+	if err := oneOf("task", name, o.Task, env.Tasks); err != nil {
+		return Environment{}, err
+	}
+	if err := oneOf("engine", name, o.Engine, env.Engines); err != nil {
+		return Environment{}, err
+	}
+	for _, camera := range o.Cameras {
+		if err := oneOf("camera", name, camera, env.Cameras); err != nil {
+			return Environment{}, err
+		}
+	}
+	return env, nil
+}
+
+func oneOf(what, env, have string, known []string) error {
+	switch {
+	case have == "" || slices.Contains(known, have):
+		return nil
+	case len(known) == 0:
+		return fmt.Errorf("environment %s has no choice of %ss, so not %q", env, what, have)
+	default:
+		return fmt.Errorf("environment %s has no %s %q; choose one of %s", env, what, have, strings.Join(known, ", "))
+	}
+}
+
+func pushT(o Options) Environment {
+	config := pusht.Config{Image: slices.Contains(o.Cameras, pusht.Camera)}
 	return Environment{
-		Name: name,
-		Spec: pusht.New(pusht.Config{}).Spec(),
-		Open: func() robot.Simulator { return pusht.New(pusht.Config{}) },
-		NewPainter: func() func(*image.RGBA, []float32, []float32) {
+		Name:       "pusht",
+		Spec:       pusht.New(config).Spec(),
+		RobotState: 2,
+		Cameras:    []string{pusht.Camera},
+		Open:       func() (robot.Simulator, error) { return pusht.New(config), nil },
+		NewPainter: func(int64) func(*image.RGBA, []float32, []float32) {
 			r := pusht.NewRenderer()
 			return func(dst *image.RGBA, state, action []float32) {
 				s, err := pusht.StateFromObservation(state)
@@ -68,5 +138,5 @@ func Lookup(name string) (Environment, error) {
 		Path:       &Path{Commanded: [2]int{0, 1}, Achieved: [2]int{0, 1}},
 		RelativeTo: []string{"agent_x", "agent_y"},
 		Mirror:     pusht.MirrorExample,
-	}, nil
+	}
 }

@@ -11,7 +11,6 @@ import (
 
 	"govla/actions"
 	"govla/policy"
-	"govla/sim"
 	"govla/sim/eval"
 )
 
@@ -34,7 +33,7 @@ tokenising them costs.`,
   vla compare --policies pusht-flow,./my-flow --json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			env, err := sim.Lookup(flags.env)
+			env, err := flags.env.lookup()
 			if err != nil {
 				return err
 			}

@@ -17,7 +17,7 @@ import (
 
 // rolloutFlags are the flags that eval, compare and run share.
 type rolloutFlags struct {
-	env         string
+	env         envFlags
 	episodes    int
 	seed        int64
 	rate        float64
@@ -29,8 +29,8 @@ type rolloutFlags struct {
 }
 
 func (f *rolloutFlags) add(cmd *cobra.Command, episodes int, rate float64) {
+	f.env.add(cmd)
 	flags := cmd.Flags()
-	flags.StringVar(&f.env, "env", "pusht", "environment")
 	flags.IntVar(&f.episodes, "episodes", episodes, "number of episodes")
 	flags.Int64Var(&f.seed, "seed", 100000, "seed of the first episode; the others count on from it")
 	flags.Float64Var(&f.rate, "rate", rate, "control steps a second; 0 runs in lockstep, as fast as it goes")
@@ -53,7 +53,7 @@ func (f *rolloutFlags) policyOptions(cmd *cobra.Command) policy.Options {
 
 func (f *rolloutFlags) options() eval.Options {
 	return eval.Options{
-		Env: f.env, Episodes: f.episodes, Seed: f.seed, Rate: f.rate,
+		Env: f.env.name, Episodes: f.episodes, Seed: f.seed, Rate: f.rate,
 		Execute: f.execute, Merge: actions.Merge(f.merge),
 	}
 }
@@ -76,7 +76,7 @@ Episodes run in parallel over the cores; the result for a seed does not depend o
   vla eval --policy ./my-flow --episodes 500 --seed 0`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			env, err := sim.Lookup(flags.env)
+			env, err := flags.env.lookup()
 			if err != nil {
 				return err
 			}
@@ -106,7 +106,7 @@ Episodes run in parallel over the cores; the result for a seed does not depend o
 
 // opener opens simulators of an environment in this process.
 func opener(env sim.Environment) func(context.Context) (robot.Simulator, error) {
-	return func(context.Context) (robot.Simulator, error) { return env.Open(), nil }
+	return func(context.Context) (robot.Simulator, error) { return env.Open() }
 }
 
 // episodePrinter reports about every two seconds how far an evaluation is.

@@ -43,7 +43,7 @@ reward) and run.json. Ctrl-C stops the robot before the program ends.`,
 			if err := transport.normalise(cmd); err != nil {
 				return err
 			}
-			env, err := sim.Lookup(flags.env)
+			env, err := flags.env.lookup()
 			if err != nil {
 				return err
 			}
@@ -142,7 +142,7 @@ func saveRun(out string, env sim.Environment, report *eval.Report, traces []eval
 		e := report.EpisodesDetail[i]
 		title := fmt.Sprintf("%s, seed %d, best reward %.2f", filepath.Base(report.Policy), e.Seed, e.MaxReward)
 		if err := writeFile(temporary, "episode"+suffix+".gif", func(w io.Writer) error {
-			return traces[i].WriteGIF(w, env, 256)
+			return traces[i].WriteGIF(w, env, e.Seed, 256)
 		}); errors.Is(err, eval.ErrNoPicture) {
 			os.Remove(filepath.Join(temporary, "episode"+suffix+".gif"))
 		} else if err != nil {

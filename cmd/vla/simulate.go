@@ -5,14 +5,12 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
-
-	"govla/sim"
 )
 
 func simCommand() *cobra.Command {
 	var (
 		flags transportFlags
-		env   string
+		env   envFlags
 		name  string
 	)
 	cmd := &cobra.Command{
@@ -32,7 +30,7 @@ says how to do that from any language.`,
 			if flags.nats != "" && flags.mavlink != "" {
 				return errors.New("--nats and --mavlink exclude each other")
 			}
-			environment, err := sim.Lookup(env)
+			environment, err := env.lookup()
 			if err != nil {
 				return err
 			}
@@ -45,7 +43,7 @@ says how to do that from any language.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&env, "env", "pusht", "environment")
+	env.add(cmd)
 	f.StringVar(&name, "name", "", "name of the robot on NATS (default: the environment's)")
 	f.StringVar(&flags.nats, "nats", "", "URL of a NATS server (default: one inside this program)")
 	f.StringVar(&flags.mavlink, "mavlink", "", "MAVLink address to serve at, such as udpin:127.0.0.1:14550")

@@ -73,7 +73,7 @@ an interruption, with --resume.`,
 			}
 		}
 		if env != "" {
-			world, err := sim.Lookup(env)
+			world, err := sim.Lookup(env, sim.Options{})
 			if err != nil {
 				return err
 			}

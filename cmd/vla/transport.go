@@ -93,7 +93,7 @@ func (f *transportFlags) dial(ctx context.Context, env sim.Environment, lockstep
 	case "mavlink":
 		err = f.dialMAVLink(ctx, c, env, lockstep)
 	default:
-		c.Simulator = env.Open()
+		c.Simulator, err = env.Open()
 	}
 	return c, err
 }
@@ -110,7 +110,10 @@ func (f *transportFlags) dialNATS(ctx context.Context, c *connection, env sim.En
 	}
 	if name == "" {
 		name = env.Name
-		world := env.Open()
+		world, err := env.Open()
+		if err != nil {
+			return err
+		}
 		// The service outlives ctx: the driver's last message, to stop, must find it.
 		service, err := natsbus.Serve(context.WithoutCancel(ctx), url, world, natsbus.ServeOptions{Log: quiet()})
 		if err != nil {
@@ -137,7 +140,10 @@ func (f *transportFlags) dialMAVLink(ctx context.Context, c *connection, env sim
 	}
 	address := f.mavlink
 	if address == "" {
-		world := env.Open()
+		world, err := env.Open()
+		if err != nil {
+			return err
+		}
 		serving, cancel := context.WithCancel(context.WithoutCancel(ctx))
 		listening, ended := make(chan string, 1), make(chan error, 1)
 		go func() {
@@ -179,7 +185,10 @@ func (f *transportFlags) mavlinkOptions() (*mavlink.Key, mavlink.Encoding, error
 // serve puts a simulator of env behind the transport that the flags name until ctx is
 // done. ready is called with where it can be reached.
 func (f *transportFlags) serve(ctx context.Context, env sim.Environment, name string, ready func(where string)) error {
-	world := env.Open()
+	world, err := env.Open()
+	if err != nil {
+		return err
+	}
 	defer world.Close()
 	if f.mavlink != "" {
 		key, _, err := f.mavlinkOptions()

@@ -34,11 +34,11 @@ func pusher(spec robot.Spec, name string) *script {
 
 func pusht(t testing.TB) (sim.Environment, func(context.Context) (robot.Simulator, error)) {
 	t.Helper()
-	env, err := sim.Lookup("pusht")
+	env, err := sim.Lookup("pusht", sim.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return env, func(context.Context) (robot.Simulator, error) { return env.Open(), nil }
+	return env, func(context.Context) (robot.Simulator, error) { return env.Open() }
 }
 
 // TestRunIsTheSameInParallel plays PushT on one, two and five goroutines.

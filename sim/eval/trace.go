@@ -61,16 +61,16 @@ func (t *Trace) Add(tick *robot.Tick) {
 // ErrNoPicture says that an environment without a painter has no cameras either.
 var ErrNoPicture = errors.New("the robot has no cameras, and nothing else can draw it")
 
-// WriteGIF draws the trace as an animation of size by size px, or of the camera's pictures
-// where env has no painter, at the speed at which it happened.
-func (t *Trace) WriteGIF(w io.Writer, env sim.Environment, size int) error {
+// WriteGIF draws the trace of an episode with that seed as an animation of size by size
+// px, or of the camera's pictures where env has no painter, at the speed at which it happened.
+func (t *Trace) WriteGIF(w io.Writer, env sim.Environment, seed int64, size int) error {
 	if len(t.States) == 0 {
 		return fmt.Errorf("draw animation: the episode has no ticks")
 	}
 	frames := make([]*image.RGBA, len(t.States))
 	switch {
 	case env.NewPainter != nil:
-		paint := env.NewPainter()
+		paint := env.NewPainter(seed)
 		for i, state := range t.States {
 			frames[i] = image.NewRGBA(image.Rect(0, 0, size, size))
 			paint(frames[i], state, t.Actions[i])

@@ -55,7 +55,7 @@ func TestTracePictures(t *testing.T) {
 
 	const size = 160
 	out.Reset()
-	if err := episode.WriteGIF(&out, env, size); err != nil {
+	if err := episode.WriteGIF(&out, env, 0, size); err != nil {
 		t.Fatal(err)
 	}
 	look(t, "trace.gif", out.Bytes())
@@ -73,7 +73,7 @@ func TestTracePictures(t *testing.T) {
 	if total != 3000+10+100 { // 30 s, the last frame's own step, and a second to look
 		t.Errorf("the animation takes %d hundredths of a second, want 3110", total)
 	}
-	paint := env.NewPainter()
+	paint := env.NewPainter(0)
 	want := image.NewRGBA(image.Rect(0, 0, size, size))
 	for _, i := range []int{0, 17, 150, 300} {
 		paint(want, episode.States[i], episode.Actions[i])
@@ -106,7 +106,7 @@ func TestGIFKeepsTime(t *testing.T) {
 			tr.Add(&robot.Tick{Time: time.Duration(float64(i) * float64(time.Second) / rate), Observation: &actions.Observation{State: state}})
 		}
 		var out bytes.Buffer
-		if err := tr.WriteGIF(&out, env, 16); err != nil {
+		if err := tr.WriteGIF(&out, env, 0, 16); err != nil {
 			t.Fatal(err)
 		}
 		animation, err := gif.DecodeAll(&out)
@@ -132,7 +132,7 @@ func TestTraceWithoutActions(t *testing.T) {
 	if len(tr.States) != 0 {
 		t.Fatalf("a tick without an observation became %v", tr.States)
 	}
-	if err := tr.WriteGIF(&bytes.Buffer{}, env, 32); err == nil {
+	if err := tr.WriteGIF(&bytes.Buffer{}, env, 0, 32); err == nil {
 		t.Error("an episode without ticks became an animation")
 	}
 	state := make([]float32, 18)
@@ -144,7 +144,7 @@ func TestTraceWithoutActions(t *testing.T) {
 		t.Fatalf("states %v, want the first one twice", tr.States)
 	}
 	var out bytes.Buffer
-	if err := tr.WriteGIF(&out, env, 32); err != nil {
+	if err := tr.WriteGIF(&out, env, 0, 32); err != nil {
 		t.Error(err)
 	}
 	if err := tr.WritePlot(&out, env, "held"); err != nil {
