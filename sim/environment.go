@@ -3,6 +3,7 @@
 package sim
 
 import (
+	"cmp"
 	"fmt"
 	"image"
 	"slices"
@@ -10,12 +11,15 @@ import (
 
 	"govla/actions"
 	"govla/robot"
+	"govla/sim/arm"
+	"govla/sim/physics"
 	"govla/sim/pusht"
 )
 
 // Options choose among the worlds of an environment.
 type Options struct {
 	Task   string // one of Environment.Tasks; the first unless set
+	Split  string // one of Environment.Splits; the first unless set
 	Engine string // one of Environment.Engines; the first unless set
 
 	// Cameras are those whose pictures come with each observation; nil for the environment's
@@ -28,6 +32,7 @@ type Environment struct {
 	Name    string
 	Task    string   // what the robot is to do
 	Tasks   []string // all that it can be asked to do; empty where there is one thing only
+	Splits  []string // kinds of episodes, by what training has not met; empty where there is one only
 	Engines []string // that can simulate it; empty where there is one only
 	Spec    robot.Spec
 
@@ -45,8 +50,10 @@ type Environment struct {
 	// motion from where the given action holds it; nil where the robot has no hand.
 	Jog func(action []float32, m Motion) ([]float32, error)
 
+	Policy string // the embedded policy, or "expert", that is run unless another one is named
+
 	// Expert returns a scripted policy that solves the task; nil where there is none.
-	Expert func() actions.Policy
+	Expert func() (actions.Policy, error)
 
 	// NewPainter returns a function that draws an observation of an episode with that seed,
 	// with the action that it is pursuing unless that is nil. One painter serves one
@@ -77,7 +84,7 @@ type Motion struct {
 type Path struct{ Commanded, Achieved [2]int }
 
 // Names returns the known environments' names.
-func Names() []string { return []string{"pusht"} }
+func Names() []string { return []string{"pusht", "arm"} }
 
 // Lookup returns the environment called name.
 func Lookup(name string, o Options) (Environment, error) {
@@ -85,10 +92,15 @@ func Lookup(name string, o Options) (Environment, error) {
 	switch name {
 	case "pusht":
 		env = pushT(o)
+	case "arm":
+		env = armTable(o)
 	default:
 		return Environment{}, fmt.Errorf("environment %q is not known; choose one of %s", name, strings.Join(Names(), ", "))
 	}
 	if err := oneOf("task", name, o.Task, env.Tasks); err != nil {
+		return Environment{}, err
+	}
+	if err := oneOf("split", name, o.Split, env.Splits); err != nil {
 		return Environment{}, err
 	}
 	if err := oneOf("engine", name, o.Engine, env.Engines); err != nil {
@@ -117,6 +129,7 @@ func pushT(o Options) Environment {
 	config := pusht.Config{Image: slices.Contains(o.Cameras, pusht.Camera)}
 	return Environment{
 		Name:       "pusht",
+		Policy:     "pusht-flow",
 		Spec:       pusht.New(config).Spec(),
 		RobotState: 2,
 		Cameras:    []string{pusht.Camera},
@@ -139,4 +152,43 @@ func pushT(o Options) Environment {
 		RelativeTo: []string{"agent_x", "agent_y"},
 		Mirror:     pusht.MirrorExample,
 	}
+}
+
+func armTable(o Options) Environment {
+	config := arm.Config{
+		Task:    cmp.Or(arm.Task(o.Task), arm.Tasks()[0]),
+		Split:   cmp.Or(arm.Split(o.Split), arm.Splits()[0]),
+		Cameras: o.Cameras,
+	}
+	return Environment{
+		Name:       "arm",
+		Policy:     "expert",
+		Task:       string(config.Task),
+		Tasks:      names(arm.Tasks()),
+		Splits:     names(arm.Splits()),
+		Spec:       arm.Spec(config.Cameras),
+		RobotState: len(arm.Spec(nil).Action),
+		Cameras:    arm.Cameras(),
+		Open:       func() (robot.Simulator, error) { return arm.New(config) },
+		Jog: func(action []float32, m Motion) ([]float32, error) {
+			return arm.Jog(action, physics.Vec3{X: m.X, Y: m.Y, Z: m.Z}, m.Pitch, m.Roll)
+		},
+		Expert: func() (actions.Policy, error) { return arm.NewExpert(config.Task) },
+		NewPainter: func(seed int64) func(*image.RGBA, []float32, []float32) {
+			p, err := arm.NewPainter(config.Task, config.Split, seed)
+			return func(dst *image.RGBA, state, _ []float32) {
+				if err == nil {
+					p.Paint(dst, state) // a picture can wait for the next good state
+				}
+			}
+		},
+	}
+}
+
+func names[T ~string](all []T) []string {
+	out := make([]string, len(all))
+	for i, v := range all {
+		out[i] = string(v)
+	}
+	return out
 }

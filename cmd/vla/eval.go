@@ -80,7 +80,7 @@ Episodes run in parallel over the cores; the result for a seed does not depend o
 			if err != nil {
 				return err
 			}
-			p, err := policy.Load(name, flags.policyOptions(cmd))
+			p, err := loadPolicy(name, env, flags.policyOptions(cmd))
 			if err != nil {
 				return err
 			}
@@ -99,7 +99,7 @@ Episodes run in parallel over the cores; the result for a seed does not depend o
 		},
 	}
 	flags.add(cmd, 100, 0)
-	cmd.Flags().StringVar(&name, "policy", "pusht-flow", "name of an embedded policy, or folder of a checkpoint")
+	cmd.Flags().StringVar(&name, "policy", "", policyUsage)
 	cmd.Flags().IntVar(&parallel, "parallel", 0, "episodes at a time (default: one a core)")
 	return cmd
 }

@@ -10,7 +10,10 @@ import (
 	"govla/policy"
 	"govla/policy/smolvla"
 	"govla/robot"
+	"govla/sim"
 )
+
+const policyUsage = "name of an embedded policy, folder of a checkpoint, or expert (default: the environment's own)"
 
 // checkpointFlags say how a downloaded checkpoint, which names neither its robot's
 // dimensions nor its rate, is run on one.
@@ -32,9 +35,23 @@ func (f *checkpointFlags) add(cmd *cobra.Command) {
 // fitPolicy returns a policy for a robot, and what closes it when it is not needed any more.
 type fitPolicy func(robot.Spec) (actions.Policy, func() error, error)
 
+// loadPolicy returns a policy that govla trained, or the environment's expert.
+func loadPolicy(name string, env sim.Environment, o policy.Options) (actions.Policy, error) {
+	if name == "" {
+		name = env.Policy
+	}
+	if name != "expert" {
+		return policy.Load(name, o)
+	}
+	if env.Expert == nil {
+		return nil, fmt.Errorf("environment %s has no expert", env.Name)
+	}
+	return env.Expert()
+}
+
 // load prepares the policy that name stands for. A SmolVLA checkpoint runs at the rate of
 // the robot, because checkpoints do not say theirs.
-func (f *checkpointFlags) load(name string, o policy.Options) (fitPolicy, error) {
+func (f *checkpointFlags) load(name string, env sim.Environment, o policy.Options) (fitPolicy, error) {
 	names := map[string]string{}
 	for _, pair := range f.names {
 		from, to, ok := strings.Cut(pair, "=")
@@ -51,7 +68,7 @@ func (f *checkpointFlags) load(name string, o policy.Options) (fitPolicy, error)
 		return p, nil
 	}
 	if !smolvla.Is(name) {
-		p, err := policy.Load(name, o)
+		p, err := loadPolicy(name, env, o)
 		if err != nil {
 			return nil, err
 		}

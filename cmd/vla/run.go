@@ -47,7 +47,7 @@ reward) and run.json. Ctrl-C stops the robot before the program ends.`,
 			if err != nil {
 				return err
 			}
-			fit, err := checkpoint.load(name, flags.policyOptions(cmd))
+			fit, err := checkpoint.load(name, env, flags.policyOptions(cmd))
 			if err != nil {
 				return err
 			}
@@ -108,7 +108,7 @@ reward) and run.json. Ctrl-C stops the robot before the program ends.`,
 	flags.add(cmd, 1, 0)
 	cmd.Flags().Lookup("rate").Usage = "control steps a second; 0 runs in lockstep, as fast as it goes (default: the policy's own)"
 	cmd.Flags().Lookup("rate").DefValue = "0" // shown as no default
-	cmd.Flags().StringVar(&name, "policy", "pusht-flow", "name of an embedded policy, or folder of a checkpoint")
+	cmd.Flags().StringVar(&name, "policy", "", policyUsage)
 	cmd.Flags().StringVar(&out, "out", "runs", "folder in which the run's own folder is made")
 	transport.add(cmd)
 	checkpoint.add(cmd)
