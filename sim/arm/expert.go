@@ -79,13 +79,17 @@ func (x *expert) Predict(ctx context.Context, in actions.Input) (actions.Chunk, 
 	chunk := actions.NewChunk(observation.Time, time.Second/ControlRate, expertHorizon, joints)
 	chunk.ModelCalls = 1
 	for i := range expertHorizon {
-		p.advance(p.waypoint(x.task))
+		m := p.waypoint(x.task)
+		p.advance(m)
 		var err error
 		if q, _, err = x.kin.solve(p.hand, q); err != nil {
 			return actions.Chunk{}, err
 		}
 		for j, v := range q {
 			chunk.At(i)[j] = float32(min(max(v, jointLimits[j][0]), jointLimits[j][1]))
+		}
+		if p.held() {
+			chunk.At(i)[joints-1] = float32(m.open) // which the fingers cannot reach: they press
 		}
 	}
 	return chunk, nil
@@ -186,9 +190,18 @@ func (p *plan) advance(m move) {
 	turn := limit(turned(p.hand.yaw, m.yaw, 2*math.Pi), turnSpeed/ControlRate)
 	p.hand.yaw += turn
 	p.hand.open += limit(m.open-p.hand.open, gripSpeed/ControlRate)
+	if p.between() || held {
+		p.hand.open = math.Max(p.hand.open, p.closedOn())
+	}
 	switch {
 	case held:
 		p.target, p.targetYaw = p.target.Add(step), p.targetYaw+turn
+		if p.square && !p.held() { // it falls, into the bowl perhaps or onto the other cube
+			p.target.Z = cubeHalf
+			if flat(p.goal.Sub(p.target)).Norm() < stackWithin {
+				p.target.Z += math.Max(bowlWall, p.goal.Z+cubeHalf)
+			}
+		}
 	case pushed && step.Dot(p.goal.Sub(p.target)) > 0:
 		p.target = p.target.Add(step)
 	}
@@ -212,7 +225,15 @@ func (p *plan) held() bool {
 	beside := flat(offset).Sub(p.hand.along().Scale(across)).Norm()
 	contact := p.closedOn()
 	return math.Abs(across-(p.width/2-padToHand)) < 0.008 && beside < 0.012 && math.Abs(offset.Z) < 0.015 &&
-		p.hand.open < contact+0.09
+		p.hand.open < contact+0.06
+}
+
+// between reports whether the target is where closing fingers take hold of it.
+func (p *plan) between() bool {
+	offset := p.target.Sub(p.hand.pos)
+	across := offset.Dot(p.hand.along())
+	beside := flat(offset).Sub(p.hand.along().Scale(across)).Norm()
+	return across > p.width/2-padToHand-0.005 && across < 0.02 && beside < 0.008 && math.Abs(offset.Z) < 0.01
 }
 
 // waypoint says where the hand should go.
@@ -252,6 +273,8 @@ func (p *plan) grasp(task Task) move {
 		m.pos, m.yaw = vec(p.hand.pos.X, p.hand.pos.Y, up), p.hand.yaw
 	case away < 0.007 && math.Abs(p.hand.pos.Z-at.Z) < 0.006 && askew < 0.12:
 		m.open = pinched // there
+	case p.between() && p.hand.open < openWide-0.05 && askew < 0.5:
+		m.pos, m.yaw, m.open = p.hand.pos, p.hand.yaw, pinched // closing: what turned a little comes right
 	case away < 0.008 && askew < 0.12 && p.hand.open > openWide-0.1:
 		m.pos = m.pos.Add(flat(p.near)) // straight above
 	case p.hand.pos.Z < up-0.015 && (away > 0.02 || askew > 0.3):

@@ -122,11 +122,11 @@ func shapeOf(g physics.Geom) render.Shape {
 
 // addRoom adds the table, what is around it, and the light.
 func (s *scene) addRoom() {
-	top := s.vary(color.RGBA{R: 205, G: 180, B: 150, A: 255}, 25)
+	top := s.vary(color.RGBA{R: 205, G: 182, B: 155, A: 255}, 14)
 	grain := color.RGBA{R: top.R - 30, G: top.G - 32, B: top.B - 32, A: 255}
 	table := solid(physics.Geom{Name: "table", Type: physics.Plane}, 0.6)
 	s.add(physics.Body{Name: "table", Pos: vec(0.2, 0, 0), Quat: upright(0), Geoms: []physics.Geom{table}},
-		render.Material{Color: top, Second: grain, Pattern: render.Wood, Scale: 0.5})
+		render.Material{Color: top, Second: grain, Pattern: render.Wood, Scale: 0.25})
 	s.visuals = append(s.visuals, visual{"table", physics.Pose{Pos: vec(0, 0, -0.6), Quat: upright(0)}, render.Object{
 		Shape:    render.Plane{HalfX: math.Inf(1), HalfY: math.Inf(1)},
 		Material: render.Material{Color: s.vary(color.RGBA{R: 135, G: 138, B: 145, A: 255}, 12)},

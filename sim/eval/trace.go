@@ -198,7 +198,7 @@ func (t *Trace) WritePlot(w io.Writer, env sim.Environment, title string) error 
 func (t *Trace) plotDimensions(env sim.Environment) (*plot.Plot, error) {
 	p := plot.New()
 	p.X.Label.Text, p.Y.Label.Text = "time, s", "between the limits (dashed: achieved)"
-	p.Y.Min, p.Y.Max = 0, 1.15 // above the curves is the legend's place
+	p.Y.Min, p.Y.Max = 0, 1.05+0.07*float64(len(env.Spec.Action)) // above the curves is the legend's place
 	p.Legend.Top, p.Legend.Padding = true, legendPadding
 	p.Add(plotter.NewGrid())
 	for i, d := range env.Spec.Action {
