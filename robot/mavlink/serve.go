@@ -104,8 +104,10 @@ func (s *server) run(ctx context.Context) error {
 	defer beat.Stop()
 	watch := time.NewTicker(watchPeriod)
 	defer watch.Stop()
-	step := time.NewTicker(steps(1, v.spec.Rate))
+	period := steps(1, v.spec.Rate)
+	step := time.NewTicker(period)
 	defer step.Stop()
+	halved := false // the next step comes after half a period
 	for {
 		select {
 		case <-ctx.Done():
@@ -115,11 +117,23 @@ func (s *server) run(ctx context.Context) error {
 			return nil
 		case event := <-s.link.node.Events():
 			s.event(ctx, event)
+			// With the command that sets the vehicle going its clock starts anew, half a
+			// step off: an operator that keeps the rate then sends commands and hears
+			// states halfway between two steps, and chance does not decide in which step
+			// a command is applied.
+			if v.going {
+				v.going, halved = false, true
+				step.Reset(period / 2)
+			}
 		case <-beat.C:
 			v.beat(time.Now())
 		case <-watch.C:
 			v.watch(ctx, time.Now())
 		case <-step.C:
+			if halved {
+				step.Reset(period)
+				halved = false
+			}
 			v.tick(ctx, time.Now())
 		}
 	}

@@ -52,6 +52,7 @@ type vehicle struct {
 
 	actuators *actuators
 	commanded time.Time // when the last complete command came; zero means none since arming
+	going     bool      // the newest message was the first such command
 	failing   bool      // the robot did not do what it was last asked
 	obs       actions.Observation
 
@@ -144,6 +145,7 @@ func (v *vehicle) took(now time.Time, complete bool, err error) {
 		return
 	}
 	if complete {
+		v.going = v.commanded.IsZero()
 		v.commanded = now
 	}
 }

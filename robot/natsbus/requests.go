@@ -62,8 +62,12 @@ func (s *Service) command(ctx context.Context, m *nats.Msg) error {
 	}
 	s.session.lockstep = command.Lockstep
 	copy(s.action, command.Action)
+	atRest := !s.due
 	s.due = !command.Lockstep
 	if s.due {
+		if s.sim != nil && atRest {
+			s.align()
+		}
 		s.session.deadline = time.Now().Add(s.opts.CommandTimeout)
 		s.succeed(m, replyMessage{})
 		return nil

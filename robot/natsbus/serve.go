@@ -54,6 +54,9 @@ type Service struct {
 	// What follows belongs to the goroutine in run.
 
 	start   time.Time
+	clock   *time.Ticker // ticks every period, once aligned
+	period  time.Duration
+	halved  bool // the next tick comes after half a period: see align
 	session session
 	action  []float32 // the newest command
 	due     bool      // action is to be applied: by a robot once, by a simulator at each tick
@@ -97,6 +100,7 @@ func Serve(ctx context.Context, url string, r robot.Robot, opts ServeOptions) (*
 		inbox:    make(chan *nats.Msg, 256),
 		stops:    make(chan *nats.Msg, 16),
 		start:    time.Now(),
+		period:   period,
 		action:   make([]float32, len(spec.Action)),
 		encoder:  newPictureEncoder(opts.JPEGQuality),
 		pictures: make(map[string]*bytes.Buffer, len(spec.Cameras)),
@@ -111,7 +115,7 @@ func Serve(ctx context.Context, url string, r robot.Robot, opts ServeOptions) (*
 		return nil, fmt.Errorf("serve robot %s: %w", spec.Name, err)
 	}
 	ctx, s.cancel = context.WithCancel(ctx)
-	s.work.Go(func() { s.err = s.run(ctx, period) })
+	s.work.Go(func() { s.err = s.run(ctx) })
 	return s, nil
 }
 
@@ -196,10 +200,10 @@ func (s *Service) relayStops(ctx context.Context) {
 }
 
 // run serves until ctx is done or the robot is closed.
-func (s *Service) run(ctx context.Context, period time.Duration) error {
+func (s *Service) run(ctx context.Context) error {
 	var relay sync.WaitGroup
 	relay.Go(func() { s.relayStops(ctx) })
-	err := s.loop(ctx, period)
+	err := s.loop(ctx)
 	s.cancel() // where the loop has ended by itself
 	relay.Wait()
 	stopErr := s.stopRobot(context.WithoutCancel(ctx))
@@ -210,9 +214,9 @@ func (s *Service) run(ctx context.Context, period time.Duration) error {
 	return err
 }
 
-func (s *Service) loop(ctx context.Context, period time.Duration) error {
-	tick := time.NewTicker(period)
-	defer tick.Stop()
+func (s *Service) loop(ctx context.Context) error {
+	s.clock = time.NewTicker(s.period)
+	defer s.clock.Stop()
 	beat := time.NewTicker(heartbeatPeriod)
 	defer beat.Stop()
 	err := s.tick(ctx, time.Now())
@@ -224,7 +228,11 @@ func (s *Service) loop(ctx context.Context, period time.Duration) error {
 			continue // leave answers what waits
 		case m := <-s.inbox:
 			err = s.handle(ctx, m)
-		case ticked = <-tick.C:
+		case ticked = <-s.clock.C:
+			if s.halved {
+				s.clock.Reset(s.period)
+				s.halved = false
+			}
 		case <-beat.C:
 			s.beat(s.session.mode())
 		}
@@ -237,7 +245,7 @@ func (s *Service) loop(ctx context.Context, period time.Duration) error {
 			s.due = false
 			err = s.act(ctx)
 		}
-		if err == nil && !ticked.IsZero() {
+		if err == nil && !ticked.IsZero() && !s.halved { // a command that came at this tick puts it off
 			err = s.tick(ctx, ticked)
 		}
 	}
@@ -298,6 +306,16 @@ func (s *Service) tick(ctx context.Context, now time.Time) error {
 	}
 	s.sendState()
 	return nil
+}
+
+// align starts a simulator's clock anew with the command that sets its world going: the
+// first step comes half a period later. A client that keeps the robot's rate then sends
+// its commands, and reads the states, halfway between two steps. If it did so at about
+// the time of a step, chance would decide whether a command is applied once, twice or
+// never, and whether a state is seen.
+func (s *Service) align() {
+	s.clock.Reset(s.period / 2)
+	s.halved = true
 }
 
 // act applies the newest command in real time. A robot that refuses it is stopped.

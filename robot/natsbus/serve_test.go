@@ -243,6 +243,62 @@ func TestRealTimeHoldsThenStops(t *testing.T) {
 	}
 }
 
+// TestClockStartsWithTheCommand sends the command that sets a simulator going just before
+// its clock would have ticked: the first step comes half a period after the command all
+// the same, and the next one a whole period later.
+func TestClockStartsWithTheCommand(t *testing.T) {
+	const period = 250 * time.Millisecond
+	url := bus(t)
+	serve(t, url, newFake(t, fake.Config{Rate: 4}), ServeOptions{})
+	conn := participant(t, url)
+	states, err := conn.SubscribeSync("vla.fake.state")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, rest := range []string{"reset", "stop"} { // a stop keeps the count of steps
+		at := instant(t, ask(t, conn, "vla.fake."+rest, "me", 0, `{"seed":1}`))
+		var before int
+		for range 2 { // the second one after the answer is a tick's
+			_, before = stateAfter(t, states, at, -1)
+		}
+		time.Sleep(period * 9 / 10)
+		command := instant(t, ask(t, conn, "vla.fake.command", "me", 0, `{"action":[0.1,0.1]}`))
+		first, _ := stateAfter(t, states, command, before)
+		second, _ := stateAfter(t, states, command, before+1)
+		if wait := first - command; wait < period/4 {
+			t.Errorf("after a %s: the first step is %v after the command, want %v", rest, wait, period/2)
+		}
+		if wait := second - command; wait < period*5/4 {
+			t.Errorf("after a %s: the second step is %v after the command, want %v", rest, wait, period*3/2)
+		}
+	}
+}
+
+// instant is when a message was sent, or what it shows was seen, on the robot's clock.
+func instant(t testing.TB, m *nats.Msg) time.Duration {
+	t.Helper()
+	ns, err := strconv.ParseInt(m.Header.Get("Vla-Mono-Ns"), 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(ns)
+}
+
+// stateAfter waits for the next state that was seen after an instant and is more than
+// steps control steps from the reset. It returns when it was seen, and its steps.
+func stateAfter(t testing.TB, states *nats.Subscription, after time.Duration, steps int) (time.Duration, int) {
+	t.Helper()
+	for {
+		m, err := states.NextMsg(patience)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if at, n := instant(t, m), step(t, m); at > after && n > steps {
+			return at, n
+		}
+	}
+}
+
 // TestSlowRobotGetsTheNewest floods a robot that takes its time over each command.
 func TestSlowRobotGetsTheNewest(t *testing.T) {
 	url := bus(t)

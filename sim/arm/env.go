@@ -247,6 +247,9 @@ func (e *Env) Act(ctx context.Context, action []float32) error {
 // assess scores the world as it now is.
 func (e *Env) assess() {
 	e.pictures = make(map[string]image.Image, len(e.spec.Cameras))
+	if e.score.Done { // how an episode ended does not change any more
+		return
+	}
 	v := e.engine.Velocities()[e.target.Vel:]
 	s := situation{
 		hand:   e.stage.pose("gripper", handInGripper),
@@ -257,7 +260,7 @@ func (e *Env) assess() {
 		s.speed = vec(v[0], v[1], v[2]).Norm()
 	}
 	e.score.Reward, e.score.Success = e.config.Task.score(s)
-	e.score.Done = e.score.Done || e.score.Success || e.score.Step >= MaxSteps
+	e.score.Done = e.score.Success || e.score.Step >= MaxSteps
 }
 
 // Score implements robot.Simulator.

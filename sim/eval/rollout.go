@@ -85,6 +85,15 @@ func Run(ctx context.Context, p actions.Policy, open func(context.Context) (robo
 		workers = runtime.GOMAXPROCS(0)
 	}
 	began := time.Now()
+	simulators := make([]robot.Simulator, min(workers, o.Episodes))
+	for i := range simulators { // before any episode: one that does not open is an error, whoever would play first
+		simulator, err := open(ctx)
+		if err != nil {
+			return nil, err
+		}
+		defer simulator.Close()
+		simulators[i] = simulator
+	}
 	episodes := make([]Episode, o.Episodes)
 	todo := make(chan int)
 	finished := make(chan int)
@@ -100,13 +109,8 @@ func Run(ctx context.Context, p actions.Policy, open func(context.Context) (robo
 		}
 		return nil
 	})
-	for range min(workers, o.Episodes) {
-		group.Go(func() error {
-			simulator, err := open(groupCtx)
-			if err != nil {
-				return err
-			}
-			defer simulator.Close()
+	for _, simulator := range simulators {
+		group.Go(func() (err error) {
 			for i := range todo {
 				if episodes[i], err = play(groupCtx, p, simulator, o, i); err != nil {
 					return fmt.Errorf("episode %d, seed %d: %w", i, o.Seed+int64(i), err)

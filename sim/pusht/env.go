@@ -36,7 +36,7 @@ type Config struct {
 // The state has 18 dimensions in px, the agent's position and the 16 numbers of
 // State.Keypoints; the action is the position that the agent is to be pulled to. The
 // reward is the coverage as a part of SuccessCoverage, and an episode is over once it was
-// solved or after MaxSteps.
+// solved or after MaxSteps; from then on its Score only counts the steps.
 type Env struct {
 	spec robot.Spec
 
@@ -177,13 +177,18 @@ func (e *Env) Act(ctx context.Context, action []float32) error {
 	return nil
 }
 
-// assess scores the world as it now is.
+// assess scores the world as it now is. The score of an episode that is over stays as it
+// was then: in real time the world goes on, and who missed that step still learns how the
+// episode ended.
 func (e *Env) assess() {
 	e.picture = nil
+	if e.score.Done {
+		return
+	}
 	s := e.world.State()
 	e.score.Reward = s.Reward()
 	e.score.Success = s.Coverage() > SuccessCoverage
-	e.score.Done = e.score.Done || e.score.Success || e.score.Step >= MaxSteps
+	e.score.Done = e.score.Success || e.score.Step >= MaxSteps
 }
 
 // Score implements robot.Simulator.

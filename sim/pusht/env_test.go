@@ -135,14 +135,18 @@ func TestEnvIsSolvedByPushingTheBlockHome(t *testing.T) {
 		t.Errorf("success with coverage %v", s.Coverage())
 	}
 
-	away := push(-200)
+	// Who missed the solution, as the block was pushed on, still learns of it.
+	beyond := push(100)
 	for range 3 {
-		if err := env.Act(t.Context(), []float32{float32(away.x), float32(away.y)}); err != nil {
+		if err := env.Act(t.Context(), []float32{float32(beyond.x), float32(beyond.y)}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if !env.Score().Done {
-		t.Error("an episode that was solved is not over any more")
+	if s := env.State(); s.Coverage() > SuccessCoverage {
+		t.Error("the block is still home, which shows nothing")
+	}
+	if have, want := env.Score(), (robot.Score{Reward: 1, Success: true, Done: true, Step: last.Step + 3}); have != want {
+		t.Errorf("after it was solved the score goes on to %+v, want %+v", have, want)
 	}
 }
 
