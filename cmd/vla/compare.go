@@ -56,7 +56,7 @@ tokenising them costs.`,
 				}
 				policies = append(policies, p)
 			}
-			o := flags.options()
+			o := flags.options(env)
 			o.Parallel = parallel
 			o.OnEpisode = episodePrinter(cmd.ErrOrStderr(), o.Episodes)
 			c, err := eval.Compare(cmd.Context(), policies, opener(env), o)

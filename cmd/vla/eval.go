@@ -51,18 +51,19 @@ func (f *rolloutFlags) policyOptions(cmd *cobra.Command) policy.Options {
 	return o
 }
 
-func (f *rolloutFlags) options() eval.Options {
+func (f *rolloutFlags) options(env sim.Environment) eval.Options {
 	return eval.Options{
-		Env: f.env.name, Episodes: f.episodes, Seed: f.seed, Rate: f.rate,
+		Env: env.Name, Task: env.Task, Episodes: f.episodes, Seed: f.seed, Rate: f.rate,
 		Execute: f.execute, Merge: actions.Merge(f.merge),
 	}
 }
 
 func evalCommand() *cobra.Command {
 	var (
-		flags    rolloutFlags
-		name     string
-		parallel int
+		flags      rolloutFlags
+		checkpoint checkpointFlags
+		name       string
+		parallel   int
 	)
 	cmd := &cobra.Command{
 		Use:   "eval",
@@ -73,18 +74,33 @@ func evalCommand() *cobra.Command {
 Episodes run in parallel over the cores; the result for a seed does not depend on that.`,
 		Example: `  vla eval --episodes 100 --json
   vla eval --policy pusht-flow --steps 2
-  vla eval --policy ./my-flow --episodes 500 --seed 0`,
+  vla eval --policy ./my-flow --episodes 500 --seed 0
+  vla eval --env arm --task stack --policy expert --episodes 200`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			env, err := flags.env.lookup()
 			if err != nil {
 				return err
 			}
-			p, err := loadPolicy(name, env, flags.policyOptions(cmd))
+			fit, err := checkpoint.load(name, env, flags.policyOptions(cmd))
 			if err != nil {
 				return err
 			}
-			o := flags.options()
+			body := env.Spec
+			if !cmd.Flags().Changed("cameras") {
+				body.Cameras = env.Cameras // the policy has the choice
+			}
+			p, closePolicy, err := fit(body)
+			if err != nil {
+				return err
+			}
+			defer closePolicy()
+			// Pictures that nobody looks at need not be drawn.
+			flags.env.options.Cameras = append([]string{}, p.Spec().Cameras...)
+			if env, err = flags.env.lookup(); err != nil {
+				return err
+			}
+			o := flags.options(env)
 			o.Parallel = parallel
 			o.OnEpisode = episodePrinter(cmd.ErrOrStderr(), o.Episodes)
 			report, err := eval.Run(cmd.Context(), p, opener(env), o)
@@ -100,6 +116,7 @@ Episodes run in parallel over the cores; the result for a seed does not depend o
 	}
 	flags.add(cmd, 100, 0)
 	cmd.Flags().StringVar(&name, "policy", "", policyUsage)
+	checkpoint.add(cmd)
 	cmd.Flags().IntVar(&parallel, "parallel", 0, "episodes at a time (default: one a core)")
 	return cmd
 }
@@ -129,7 +146,11 @@ func episodePrinter(w io.Writer, episodes int) func(int, eval.Episode) {
 }
 
 func printEvaluation(w io.Writer, r *eval.Report) {
-	fmt.Fprintf(w, "%s on %s, %d episodes from seed %d, %.1f s\n", r.Policy, r.Env, r.Episodes, r.Seed, r.Seconds)
+	where := r.Env
+	if r.Task != "" {
+		where += ", " + r.Task
+	}
+	fmt.Fprintf(w, "%s on %s, %d episodes from seed %d, %.1f s\n", r.Policy, where, r.Episodes, r.Seed, r.Seconds)
 	fmt.Fprintf(w, "  success          %.3f  [%.3f, %.3f]\n", r.SuccessRate, r.SuccessCI95[0], r.SuccessCI95[1])
 	fmt.Fprintf(w, "  mean max reward  %.3f  [%.3f, %.3f]\n", r.MeanMaxReward, r.MeanMaxRewardCI95[0], r.MeanMaxRewardCI95[1])
 	fmt.Fprintf(w, "  chunk            p50 %.2f ms, p95 %.2f ms, p99 %.2f ms, %.0f model calls\n", r.ChunkMS.P50, r.ChunkMS.P95, r.ChunkMS.P99, r.CallsPerChunk)

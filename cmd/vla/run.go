@@ -36,6 +36,7 @@ reward) and run.json. Ctrl-C stops the robot before the program ends.`,
 		Example: `  vla run
   vla run --episodes 3 --rate 0 --json
   vla run --policy pusht-tokens --transport mavlink
+  vla run --env arm --task pick-place --policy expert
   vla run --nats nats://127.0.0.1:4222 --robot table   # a robot that is there already
   vla run --nats nats://127.0.0.1:4222 --robot arm --policy ./my_smolvla --map camera1=front --map camera2=wrist`,
 		Args: cobra.NoArgs,
@@ -70,17 +71,18 @@ reward) and run.json. Ctrl-C stops the robot before the program ends.`,
 			}
 			if spec.State.SameNames(env.Spec.State) != nil || spec.Action.SameNames(env.Spec.Action) != nil {
 				env = sim.Environment{Name: spec.Name, Spec: spec} // a robot that is none of ours
+			} else if len(env.Tasks) > 0 && (transport.nats != "" || transport.mavlink != "") {
+				env.NewPainter = nil // it does not say which task it has
 			}
 			traces := make([]eval.Trace, max(flags.episodes, 0))
 			status := newStatus(cmd.ErrOrStderr(), flags.episodes)
-			o := flags.options()
+			o := flags.options(env)
 			o.Parallel = 1 // there is one robot
 			o.OnTick = func(episode int, t *robot.Tick) {
 				traces[episode].Add(t)
 				status.tick(episode, t)
 			}
 			o.OnEpisode = status.episode
-			o.Env = env.Name
 			opened := false
 			report, err := eval.Run(cmd.Context(), p, func(context.Context) (robot.Simulator, error) {
 				opened = true

@@ -61,7 +61,8 @@ func Jog(action []float32, by physics.Vec3, pitch, roll float64) ([]float32, err
 	}
 	q := make([]float64, joints-1)
 	for i := range q {
-		q[i] = float64(action[i])
+		limits := kin.chain.Limits[i]
+		q[i] = min(max(float64(action[i]), limits[0]), limits[1]) // as the servos take it
 	}
 	hand := kin.chain.Forward(q)
 	fingers := hand.Quat.Rotate(vec(0, 0, 1))
@@ -74,6 +75,9 @@ func Jog(action []float32, by physics.Vec3, pitch, roll float64) ([]float32, err
 	}
 	out := math.Atan2(pos.Y, pos.X-panX)
 	q[4] += roll
+	if limits := kin.chain.Limits[4]; q[4] < limits[0] || q[4] > limits[1] {
+		return nil, fmt.Errorf("arm: jog: the wrist does not turn to %.3f rad", q[4])
+	}
 	found, err := kin.chain.Solve(physics.Target{Pos: pos, Align: []physics.Alignment{{
 		Axis: vec(0, 0, 1), Direction: vec(math.Cos(down)*math.Cos(out), math.Cos(down)*math.Sin(out), -math.Sin(down)),
 	}}}, q)

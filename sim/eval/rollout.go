@@ -17,6 +17,7 @@ import (
 // Options say which episodes are played and how.
 type Options struct {
 	Env      string
+	Task     string // in Env, where that has several
 	Episodes int
 	Seed     int64   // of the first episode; the others count on from it
 	Rate     float64 // ticks a second; 0 for lockstep, as fast as it goes
@@ -35,6 +36,7 @@ type Options struct {
 type Report struct {
 	Policy            string    `json:"policy"`
 	Env               string    `json:"env"`
+	Task              string    `json:"task,omitempty"`
 	Episodes          int       `json:"episodes"`
 	Seed              int64     `json:"seed"`
 	SuccessRate       float64   `json:"success_rate"`
@@ -197,7 +199,7 @@ func meanSquaredJerk(commands [][]float32, rate float64) float64 {
 }
 
 func summarise(p actions.Policy, o Options, episodes []Episode, wall time.Duration) *Report {
-	r := &Report{Policy: p.Spec().Name, Env: o.Env, Episodes: len(episodes), Seed: o.Seed, Seconds: wall.Seconds(), EpisodesDetail: episodes}
+	r := &Report{Policy: p.Spec().Name, Env: o.Env, Task: o.Task, Episodes: len(episodes), Seed: o.Seed, Seconds: wall.Seconds(), EpisodesDetail: episodes}
 	var latencies, jitter []time.Duration
 	var rewards []float64
 	successes, chunks, calls := 0, 0, 0
