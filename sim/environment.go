@@ -12,6 +12,7 @@ import (
 	"govla/actions"
 	"govla/robot"
 	"govla/sim/arm"
+	"govla/sim/mujoco"
 	"govla/sim/physics"
 	"govla/sim/pusht"
 )
@@ -21,6 +22,7 @@ type Options struct {
 	Task   string // one of Environment.Tasks; the first unless set
 	Split  string // one of Environment.Splits; the first unless set
 	Engine string // one of Environment.Engines; the first unless set
+	MJCF   string // file of a robot of the user's own, instead of an environment by name
 
 	// Cameras are those whose pictures come with each observation; nil for the environment's
 	// usual ones.
@@ -45,6 +47,10 @@ type Environment struct {
 
 	// Open returns a new world of its own, in lockstep.
 	Open func() (robot.Simulator, error)
+
+	// Model returns the physics of the episode with that seed; nil where it is not one of
+	// package physics.
+	Model func(seed int64) (*physics.Model, error)
 
 	// Jog returns the action, in memory of its own, that moves the robot's hand by a small
 	// motion from where the given action holds it; nil where the robot has no hand.
@@ -88,6 +94,9 @@ func Names() []string { return []string{"pusht", "arm"} }
 
 // Lookup returns the environment called name.
 func Lookup(name string, o Options) (Environment, error) {
+	if o.MJCF != "" {
+		return mjcf(o)
+	}
 	var env Environment
 	switch name {
 	case "pusht":
@@ -105,6 +114,9 @@ func Lookup(name string, o Options) (Environment, error) {
 	}
 	if err := oneOf("engine", name, o.Engine, env.Engines); err != nil {
 		return Environment{}, err
+	}
+	if o.Engine == mujocoEngine && !mujoco.Available {
+		return Environment{}, mujoco.ErrAbsent
 	}
 	for _, camera := range o.Cameras {
 		if err := oneOf("camera", name, camera, env.Cameras); err != nil {
@@ -160,16 +172,21 @@ func armTable(o Options) Environment {
 		Split:   cmp.Or(arm.Split(o.Split), arm.Splits()[0]),
 		Cameras: o.Cameras,
 	}
+	if o.Engine == mujocoEngine {
+		config.Engine = func(m *physics.Model) (arm.Engine, error) { return mujoco.New(m) }
+	}
 	return Environment{
 		Name:       "arm",
 		Policy:     "expert",
 		Task:       string(config.Task),
 		Tasks:      names(arm.Tasks()),
 		Splits:     names(arm.Splits()),
+		Engines:    []string{"builtin", mujocoEngine},
 		Spec:       arm.Spec(config.Cameras),
 		RobotState: len(arm.Spec(nil).Action),
 		Cameras:    arm.Cameras(),
 		Open:       func() (robot.Simulator, error) { return arm.New(config) },
+		Model:      func(seed int64) (*physics.Model, error) { return arm.Model(config.Task, config.Split, seed) },
 		Jog: func(action []float32, m Motion) ([]float32, error) {
 			return arm.Jog(action, physics.Vec3{X: m.X, Y: m.Y, Z: m.Z}, m.Pitch, m.Roll)
 		},
@@ -183,6 +200,29 @@ func armTable(o Options) Environment {
 			}
 		},
 	}
+}
+
+// mujocoEngine is the name of the engine that is there only in programs built with it.
+const mujocoEngine = "mujoco"
+
+// mjcf returns the environment that a MuJoCo model in a file makes: a robot without a task.
+func mjcf(o Options) (Environment, error) {
+	if o.Task != "" || o.Split != "" {
+		return Environment{}, fmt.Errorf("the robot in %s has no tasks: leave out task and split", o.MJCF)
+	}
+	if o.Engine != "" && o.Engine != mujocoEngine {
+		return Environment{}, fmt.Errorf("%s needs the engine mujoco, not %q", o.MJCF, o.Engine)
+	}
+	open := func() (robot.Simulator, error) { return mujoco.Load(o.MJCF, mujoco.Config{Cameras: o.Cameras}) }
+	first, err := open()
+	if err != nil {
+		return Environment{}, err
+	}
+	defer first.Close()
+	spec := first.Spec()
+	return Environment{
+		Name: spec.Name, Engines: []string{mujocoEngine}, Spec: spec, RobotState: len(spec.State), Cameras: spec.Cameras, Open: open,
+	}, nil
 }
 
 func names[T ~string](all []T) []string {

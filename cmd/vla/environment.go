@@ -20,6 +20,7 @@ func (f *envFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.options.Task, "task", "", "what the robot is to do, where the environment has a choice (default: its first)")
 	flags.StringVar(&f.options.Split, "split", "", "kind of episodes, by what training has not met, where the environment has a choice (default: its first)")
 	flags.StringVar(&f.options.Engine, "engine", "", "physics engine, where the environment has a choice: builtin or mujoco")
+	flags.StringVar(&f.options.MJCF, "mjcf", "", "robot of your own, a MuJoCo model in a file, in the environment's place (needs a vla built with MuJoCo)")
 	flags.StringSliceVar(&f.options.Cameras, "cameras", nil, "cameras whose pictures come with each observation (default: the environment's usual ones)")
 }
 

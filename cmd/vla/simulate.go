@@ -3,8 +3,13 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
+
+	"govla/sim"
+	"govla/sim/mujoco"
 )
 
 func simCommand() *cobra.Command {
@@ -12,6 +17,8 @@ func simCommand() *cobra.Command {
 		flags transportFlags
 		env   envFlags
 		name  string
+		write string
+		seed  int64
 	)
 	cmd := &cobra.Command{
 		Use:   "sim",
@@ -22,6 +29,8 @@ says how to do that from any language.`,
 		Example: `  vla sim                                            # with a NATS server of its own
   vla sim --env pusht --nats nats://127.0.0.1:4222 --name table
   vla sim --env pusht --mavlink udpin:127.0.0.1:14550
+  vla sim --env arm --task stack --engine mujoco
+  vla sim --env arm --task stack --seed 7 --write-mjcf stack.xml
 
   vla run --nats nats://127.0.0.1:4222 --robot table
   vla run --mavlink udp:127.0.0.1:14550`,
@@ -33,6 +42,9 @@ says how to do that from any language.`,
 			environment, err := env.lookup()
 			if err != nil {
 				return err
+			}
+			if write != "" {
+				return writeMJCF(write, environment, seed)
 			}
 			if name == "" {
 				name = environment.Name
@@ -47,6 +59,20 @@ says how to do that from any language.`,
 	f.StringVar(&name, "name", "", "name of the robot on NATS (default: the environment's)")
 	f.StringVar(&flags.nats, "nats", "", "URL of a NATS server (default: one inside this program)")
 	f.StringVar(&flags.mavlink, "mavlink", "", "MAVLink address to serve at, such as udpin:127.0.0.1:14550")
+	f.StringVar(&write, "write-mjcf", "", "write the world of --seed as a MuJoCo model to this file, and end")
+	f.Int64Var(&seed, "seed", 0, "which world --write-mjcf writes")
 	flags.addMAVLink(cmd)
 	return cmd
+}
+
+// writeMJCF writes the physics of an episode as a MuJoCo model.
+func writeMJCF(path string, env sim.Environment, seed int64) error {
+	if env.Model == nil {
+		return fmt.Errorf("environment %s has no rigid bodies to write as MJCF", env.Name)
+	}
+	model, err := env.Model(seed)
+	if err != nil {
+		return err
+	}
+	return writeFile(filepath.Dir(path), filepath.Base(path), func(w io.Writer) error { return mujoco.WriteMJCF(w, model) })
 }

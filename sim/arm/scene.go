@@ -65,7 +65,7 @@ const (
 // newScene lays out an episode.
 func newScene(task Task, split Split, seed int64) (*scene, error) {
 	s := &scene{random: rand.New(rand.NewPCG(uint64(seed), uint64(task.index())))}
-	s.model = physics.Model{TimeStep: 1 / (ControlRate * substeps), Gravity: vec(0, 0, -9.81)}
+	s.model = physics.Model{TimeStep: 1.0 / (ControlRate * substeps), Gravity: vec(0, 0, -9.81)}
 	s.friction = s.between(0.7, 1.0)
 	var err error
 	if s.bowl, err = render.NewRevolution(bowlProfile()); err != nil {
@@ -80,6 +80,15 @@ func newScene(task Task, split Split, seed int64) (*scene, error) {
 	}
 	s.addCameras()
 	return s, nil
+}
+
+// Model returns the physics of an episode: what Env simulates.
+func Model(task Task, split Split, seed int64) (*physics.Model, error) {
+	s, err := newScene(task, split, seed)
+	if err != nil {
+		return nil, err
+	}
+	return &s.model, nil
 }
 
 // between returns a number that is evenly distributed from low to high.
