@@ -97,7 +97,7 @@ func (st *stage) drawFrom(f *render.Frame, c *render.Camera) error {
 // spectator is the camera for people.
 func spectator() *render.Camera {
 	return &render.Camera{
-		Pose:        render.LookAt(render.Vec{X: 0.52, Y: -0.36, Z: 0.34}, render.Vec{X: 0.13, Y: 0.01, Z: 0.06}, render.Vec{Z: 1}),
-		FieldOfView: 50 * math.Pi / 180,
+		Pose:        render.LookAt(render.Vec{X: 0.52, Y: -0.36, Z: 0.34}, render.Vec{X: 0.14, Y: 0.01, Z: 0.07}, render.Vec{Z: 1}),
+		FieldOfView: 42 * math.Pi / 180,
 	}
 }

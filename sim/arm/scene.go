@@ -153,7 +153,7 @@ func (s *scene) addRoom() {
 func (s *scene) addArm() {
 	bodies, servos := armBodies()
 	materials := map[paint]render.Material{
-		printed: {Color: s.vary(color.RGBA{R: 240, G: 185, B: 60, A: 255}, 12), Shine: 0.1},
+		printed: {Color: s.vary(color.RGBA{R: 226, G: 222, B: 214, A: 255}, 10), Shine: 0.1},
 		servo:   {Color: color.RGBA{R: 40, G: 40, B: 44, A: 255}, Shine: 0.25},
 		rubber:  {Color: color.RGBA{R: 70, G: 72, B: 78, A: 255}},
 	}
