@@ -106,6 +106,32 @@ func TestNoMotionWhileDisarmed(t *testing.T) {
 	}
 }
 
+// TestGoing: the first command after arming sets the vehicle going, which starts its clock
+// anew; no other one does.
+func TestGoing(t *testing.T) {
+	b := newBench(t, 2)
+	stamp := uint64(0)
+	command := func() bool {
+		stamp++
+		b.going = false // as Serve does
+		b.hear(one, control(stamp, 0, 0.1, 0.2))
+		return b.going
+	}
+	if command() {
+		t.Error("a command to a disarmed vehicle sets it going")
+	}
+	for range 2 {
+		b.hear(one, armCommand(1))
+		if !command() {
+			t.Error("the first command after arming does not set the vehicle going")
+		}
+		if command() {
+			t.Error("the second command sets the vehicle going")
+		}
+		b.hear(one, armCommand(0))
+	}
+}
+
 func TestTimeouts(t *testing.T) {
 	ctx := context.Background()
 	for name, c := range map[string]struct {
