@@ -71,33 +71,37 @@ func lattice(u, v float64, columns, rows int, seed uint32) float64 {
 
 func ease(x float64) float64 { return mul(mul(x, x), 3-mul(2, x)) }
 
-// at returns the texture's value around (u, v), averaged over about that width.
-func (g *grain) at(u, v, width float64) float64 {
-	// Texels, with 16 bits of fraction: in whole numbers, what repeats is a matter of bits.
-	x, y := int64(math.Floor(mul(u, grainSize<<16))), int64(math.Floor(mul(v, grainSize<<16)))
-	texels := mul(width, grainSize)
-	if texels <= 1 {
-		return float64(g.level(0, x, y)) * (1.0 / (255 << 16))
+// detail returns which level, in 1/256, shows the texture averaged over about that width, in
+// 1/fixedOne of a texel.
+func detail(width float64) int {
+	if !(width > fixedOne) {
+		return 0
 	}
-	// Between two levels, by the width's binary exponent and what is left of it.
-	bits := math.Float64bits(texels)
-	level := int(bits>>52) - 1023
-	if level >= grainLevels-1 {
-		return float64(g.level(grainLevels-1, x, y)) * (1.0 / (255 << 16))
+	// The binary logarithm is the exponent and, roughly, the mantissa after it.
+	return min(int(math.Float64bits(width*(1.0/fixedOne))>>44)-1023<<8, (grainLevels-1)<<8)
+}
+
+// at returns the texture's value, from 0 to shareOne, around (u, v), in 1/fixedOne of a texel,
+// at that detail. Only around the middle between two levels does it blend them.
+func (g *grain) at(u, v uint32, detail int) int64 {
+	level := detail >> 8
+	switch part := uint32(2*(detail&255) - 128); {
+	case int32(part) <= 0:
+		return int64(g.level(level, u, v) >> 8)
+	case part >= 256:
+		return int64(g.level(level+1, u, v) >> 8)
+	default:
+		return int64((g.level(level, u, v)*(256-part) + g.level(level+1, u, v)*part) >> 16)
 	}
-	part := int64(bits >> 44 & 255)
-	sum := g.level(level, x, y)*(256-part) + g.level(level+1, x, y)*part
-	return float64(sum) * (1.0 / (255 << 24))
 }
 
 // level returns 2¹⁶ times one level's value between the texels around (x, y).
-func (g *grain) level(i int, x, y int64) int64 {
-	bits := 8 - i // of the level's size
-	x, y = x>>(i+8), y>>(i+8)
-	mask := int64(1)<<bits - 1
-	four := int64(g.levels[i][(y>>8&mask)<<bits|x>>8&mask])
-	x, y = x&255, y&255 // 8 bits of fraction are left
-	upper := (four&255)<<8 + (four>>8&255-four&255)*x
-	lower := (four>>16&255)<<8 + (four>>24-four>>16&255)*x
-	return upper<<8 + (lower-upper)*y
+func (g *grain) level(i int, x, y uint32) uint32 {
+	x, y = x>>i, y>>i
+	size := uint32(grainSize >> i)
+	four := g.levels[i][(y>>16&(size-1))*size+x>>16&(size-1)]
+	x, y = x>>8&255, y>>8&255 // 8 bits of fraction are left
+	// Two columns at once: the upper value in the lower half, the lower one in the upper.
+	both := four&0xff00ff*(256-x) + four>>8&0xff00ff*x
+	return both&0xffff*(256-y) + both>>16*y
 }

@@ -40,49 +40,57 @@ func (m *Material) check() error {
 	return nil
 }
 
-// share returns how much of the second colour the solid shows at p, on a surface with
-// normal n, averaged over a footprint of about the size of spread along each axis.
-func (m *solid) share(p, n, spread Vec, grain *grain) float64 {
-	switch m.pattern {
-	case Checker:
-		// Of squares' product with values of ±1, a little below the surface, so that a face
-		// between two layers of cubes shows one of them.
-		p = p.along(n, -skin).scale(m.perMetre)
-		spread = spread.scale(m.perMetre)
-		return 0.5 - mul(0.5, mul(mul(wave(p.X, spread.X), wave(p.Y, spread.Y)), wave(p.Z, spread.Z)))
-	case Stripes:
-		p = p.along(n, -skin).scale(m.perMetre)
-		spread = spread.scale(m.perMetre)
-		if m.layersX {
-			return 0.5 - mul(0.5, wave(p.X, spread.X))
+// fixedOne is a pattern's unit, a texel of wood, the side of a square or the width of a
+// stripe, in whole numbers, in which what repeats is a matter of bits.
+const fixedOne = 1 << 16
+
+// share returns how much of the second colour, of shareOne, the solid shows at p, on a
+// surface with normal n, averaged over a footprint of about the size of spread along each
+// axis.
+func (m *solid) share(p, n, spread Vec, grain *grain) int64 {
+	p, spread = p.scale(m.perMetre), spread.scale(m.perMetre)
+	if m.pattern == Wood {
+		// The grain's texture is laid on the sides along x, and on the ends.
+		u, v, width := p.X, p.Y, max(spread.X, spread.Y)
+		switch x, y, z := math.Abs(n.X), math.Abs(n.Y), math.Abs(n.Z); {
+		case x > y && x > z:
+			u, v, width = p.Y, p.Z, max(spread.Y, spread.Z)
+		case y > z:
+			u, v, width = p.X, p.Z, max(spread.X, spread.Z)
 		}
-		return 0.5 - mul(0.5, wave(p.Z, spread.Z))
+		return grain.at(uint32(int64(u)), uint32(int64(v)), detail(width))
 	}
-	// The grain's texture is laid on the sides along x, and on the ends.
-	u, v, width := p.X, p.Y, max(spread.X, spread.Y)
-	switch x, y, z := math.Abs(n.X), math.Abs(n.Y), math.Abs(n.Z); {
-	case x > y && x > z:
-		u, v, width = p.Y, p.Z, max(spread.Y, spread.Z)
-	case y > z:
-		u, v, width = p.X, p.Z, max(spread.X, spread.Z)
+	// A little below the surface, so that a face between two layers of cubes shows one.
+	p = p.along(n, -mul(skin, m.perMetre))
+	x, y, z := wave(p.X, spread.X), wave(p.Y, spread.Y), wave(p.Z, spread.Z)
+	switch {
+	case m.pattern == Checker:
+		return alternating(x * y / fixedOne * z / fixedOne)
+	case m.layersX:
+		return alternating(x)
 	}
-	return grain.at(mul(u, m.perMetre), mul(v, m.perMetre), mul(width, m.perMetre))
+	return alternating(z)
 }
+
+// alternating returns the share of the second colour where the mean of the wave is that.
+func alternating(wave int64) int64 { return (fixedOne - wave) * shareOne / (2 * fixedOne) }
 
 // wave returns the mean, over an interval of that width around x, of the function that is
 // 1 where floor(x) is even and -1 where it is odd. Where the width is more than 1 it fades
-// to 0 instead.
-func wave(x, width float64) float64 {
-	floor := math.Floor(x)
-	sign := 1 - 2*float64(int64(floor)&1)
-	toEdge, half := min(x-floor, 1-(x-floor)), mul(0.5, width)
-	switch {
-	case toEdge >= half:
-		return sign
-	case width <= 1:
-		return mul(sign, toEdge/half)
-	case width < 2:
-		return mul(mul(sign, toEdge/half), 2-width)
+// to 0 instead. All are in 1/fixedOne.
+func wave(x, width float64) int64 {
+	at := int64(math.Floor(x))
+	toEdge, half := at&(fixedOne-1), int64(min(width, 2*fixedOne))/2
+	toEdge = min(toEdge, fixedOne-toEdge)
+	mean := int64(fixedOne)
+	if toEdge < half {
+		mean = toEdge * fixedOne / half
+		if half > fixedOne/2 {
+			mean = mean * (fixedOne - half) / (fixedOne / 2)
+		}
 	}
-	return 0
+	if at&fixedOne != 0 {
+		return -mean
+	}
+	return mean
 }

@@ -8,8 +8,18 @@ type point struct{ x, y float64 }
 // span is a range of pixels of one row, both ends included.
 type span struct{ first, last int32 }
 
-// extent is a range of x.
+// extent is a range of a coordinate.
 type extent struct{ low, high float64 }
+
+// include widens the extent to v.
+func (e *extent) include(v float64) {
+	if v < e.low {
+		e.low = v
+	}
+	if v > e.high {
+		e.high = v
+	}
+}
 
 // boxEdges are the pairs of a box's corners, numbered by bits, that an edge joins.
 var boxEdges = [12][2]int{{0, 1}, {2, 3}, {4, 5}, {6, 7}, {0, 2}, {1, 3}, {4, 6}, {5, 7}, {0, 4}, {1, 5}, {2, 6}, {3, 7}}
@@ -63,15 +73,16 @@ func (v *view) project(p Vec) point {
 // from top to before bottom, between y-½ and y+½. Rows that are not in extents are left
 // out. It returns top = bottom where that are all.
 func outline(segments []segment, extents []extent) (top, bottom int) {
-	low, high := math.Inf(1), math.Inf(-1)
+	rows := extent{math.Inf(1), math.Inf(-1)}
 	for _, s := range segments {
-		low, high = min(low, s[0].y, s[1].y), max(high, s[0].y, s[1].y)
+		rows.include(s[0].y)
+		rows.include(s[1].y)
 	}
 	last := float64(len(extents) - 1)
-	if !(high >= -0.5 && low <= last+0.5) {
+	if !(rows.high >= -0.5 && rows.low <= last+0.5) {
 		return 0, 0
 	}
-	top, bottom = rowOf(low, last), rowOf(high, last)+1
+	top, bottom = rowOf(rows.low, last), rowOf(rows.high, last)+1
 	for y := top; y < bottom; y++ {
 		extents[y] = extent{math.Inf(1), math.Inf(-1)}
 	}
@@ -84,22 +95,31 @@ func outline(segments []segment, extents []extent) (top, bottom int) {
 			continue
 		}
 		slope := (b.x - a.x) / nonzero(b.y-a.y)
-		for y := rowOf(a.y, last); y <= rowOf(b.y, last); y++ {
-			e := &extents[y]
-			x := a.x
-			if upper := float64(y) - 0.5; upper > a.y {
-				x += mul(upper-a.y, slope)
-			}
-			e.low, e.high = min(e.low, x), max(e.high, x)
+		first, end := rowOf(a.y, last), rowOf(b.y, last)
+		x := a.x
+		if upper := float64(first) - 0.5; upper > a.y {
+			x += mul(upper-a.y, slope)
+		}
+		for y := first; y <= end; y++ {
+			before := x
 			x = b.x
 			if lower := float64(y) + 0.5; lower < b.y {
 				x = a.x + mul(lower-a.y, slope)
 			}
-			e.low, e.high = min(e.low, x), max(e.high, x)
+			extents[y].include(before)
+			extents[y].include(x)
 		}
 	}
 	return top, bottom
 }
 
 // rowOf returns the row in which y lies, or the first or the last, whichever is nearer.
-func rowOf(y, last float64) int { return int(max(0, min(math.Floor(y+0.5), last))) }
+func rowOf(y, last float64) int {
+	switch y += 0.5; {
+	case y >= last:
+		return int(last)
+	case y > 0:
+		return int(y)
+	}
+	return 0
+}

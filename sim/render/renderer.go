@@ -18,8 +18,7 @@ type Renderer struct {
 	tones    *tones
 	view     view
 	light    Light
-	top      RGB // of the background
-	bottom   RGB
+	sky      ramp // of the background, from its bottom to its top
 	solids   []solid
 	order    []int32 // of solids: nearest first, planes last
 	spans    []span
@@ -27,7 +26,7 @@ type Renderer struct {
 	extents  []extent
 	shadows  shadows
 	surface  []uint64 // of each pixel: see surfaceOf
-	rough    []bool   // pixels to be drawn with more rays
+	colors   []uint32 // of each pixel, by the ray through its centre
 }
 
 // New returns a renderer.
@@ -58,8 +57,7 @@ func (r *Renderer) Draw(f *Frame, scene *Scene, camera *Camera) error {
 	}
 	r.prepare(width, height, scene, camera)
 	r.eachRow(f, (*Renderer).drawRow)
-	r.eachRow(f, (*Renderer).findRough)
-	r.eachRow(f, (*Renderer).smoothRow)
+	r.eachRow(f, (*Renderer).finishRow)
 	return nil
 }
 
@@ -71,9 +69,9 @@ func (r *Renderer) prepare(width, height int, scene *Scene, camera *Camera) {
 	v.right, v.down = v.axes.x.scale(1/v.intrinsics.Fx), v.axes.y.scale(1/v.intrinsics.Fy)
 	r.light = scene.Light
 	r.light.Toward = r.light.Toward.unit()
-	r.top, r.bottom = linear(scene.Background.Top), linear(scene.Background.Bottom)
+	r.sky = newRamp(linear(scene.Background.Bottom), linear(scene.Background.Top), RGB{})
 	r.surface = resized(r.surface, width*height)
-	r.rough = resized(r.rough, width*height)
+	r.colors = resized(r.colors, width*height)
 
 	r.solids = resized(r.solids, len(scene.Objects))
 	r.spans, r.order = r.spans[:0], r.order[:0]
@@ -88,7 +86,7 @@ func (r *Renderer) prepare(width, height int, scene *Scene, camera *Camera) {
 			r.order[j], r.order[j-1] = r.order[j-1], r.order[j]
 		}
 	}
-	r.shadows.prepare(r.solids, &r.light)
+	r.shadows.prepare(r.solids, &r.light, v)
 }
 
 // resized returns a slice of n elements, s where it is large enough.

@@ -19,7 +19,7 @@ var update = flag.Bool("update", false, "write the golden picture anew")
 
 const (
 	goldenPicture = "testdata/tabletop.png"
-	goldenSum     = "93fed4ac972982e99d52e37d10898bd22bf870ef72041d868392777a72a59f11"
+	goldenSum     = "c01c4cb1f3feaa897ca2e12e445ced75dc717cd06e6883827330eda37c7d33c8"
 )
 
 func goldenFrame(t testing.TB) *Frame {

@@ -30,7 +30,7 @@ func TestShadowsAgreeWithMarchedRays(t *testing.T) {
 		cosine := 1 / math.Sqrt(sun.X*sun.X+sun.Y*sun.Y+1)
 		bright := uint8(255*math.Sqrt(0.25+0.5*cosine) + 0.5)
 		for i, segment := range frame.Segmentation {
-			if segment != 1 || r.rough[i] {
+			if segment != 1 || r.rough(i%32, i/32) {
 				continue
 			}
 			p := camera.Unproject(float64(i%32), float64(i/32), float64(frame.Depth[i]), 32, 32)

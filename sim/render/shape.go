@@ -23,9 +23,23 @@ type Shape interface {
 	// a closed shape; where a shape is open it may point to either side.
 	normal(p Vec, part int32) Vec
 
-	// blocks reports whether some of the ray beyond t = skin is inside the shape or meets
-	// its surface; d has length 1.
-	blocks(o, d Vec) bool
+	// flat reports whether that part of the surface lies across an axis, so that its normal
+	// is the same everywhere.
+	flat(part int32) bool
+
+	// blocks reports whether some of the ray from o on, beyond t = skin, is inside the shape
+	// or meets its surface; d has length 1.
+	blocks(o Vec, d *heading) bool
+}
+
+// heading is a direction with what shapes need of it for every ray.
+type heading struct {
+	Vec
+	inverse Vec // of the coordinates
+}
+
+func newHeading(d Vec) heading {
+	return heading{d, Vec{1 / nonzero(d.X), 1 / nonzero(d.Y), 1 / nonzero(d.Z)}}
 }
 
 // skin is how far, in metres, a shadow's ray starts from what it starts from.

@@ -50,7 +50,9 @@ func (s Capsule) normal(p Vec, _ int32) Vec {
 	return p.unit()
 }
 
-func (s Capsule) blocks(o, d Vec) bool {
+func (s Capsule) flat(int32) bool { return false }
+
+func (s Capsule) blocks(o Vec, d *heading) bool {
 	a := mul(d.X, d.X) + mul(d.Y, d.Y)
 	b := mul(o.X, d.X) + mul(o.Y, d.Y)
 	c := mul(o.X, o.X) + mul(o.Y, o.Y) - mul(s.Radius, s.Radius)

@@ -41,7 +41,7 @@ func (s Cylinder) enter(o, d Vec, near float64) (t float64, part int32) {
 	if in >= out {
 		return math.Inf(1), 0
 	}
-	zIn, zOut := slab(o.Z, d.Z, s.HalfLength)
+	zIn, zOut := slab(o.Z, 1/nonzero(d.Z), s.HalfLength)
 	if zIn > in {
 		in, part = zIn, 1
 		if d.Z > 0 {
@@ -65,9 +65,11 @@ func (s Cylinder) normal(p Vec, part int32) Vec {
 	return Vec{Z: -1}
 }
 
-func (s Cylinder) blocks(o, d Vec) bool {
-	in, out := s.round(o, d)
-	zIn, zOut := slab(o.Z, d.Z, s.HalfLength)
+func (s Cylinder) flat(part int32) bool { return part != 0 }
+
+func (s Cylinder) blocks(o Vec, d *heading) bool {
+	in, out := s.round(o, d.Vec)
+	zIn, zOut := slab(o.Z, d.inverse.Z, s.HalfLength)
 	in, out = max(in, zIn), min(out, zOut)
 	return in < out && out > skin
 }

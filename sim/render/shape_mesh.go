@@ -121,12 +121,15 @@ func (m *Mesh) bounds() (low, high Vec) { return m.nodes[0].low, m.nodes[0].high
 // enter returns as part the number of the triangle. Only triangles seen from outside
 // count.
 func (m *Mesh) enter(o, d Vec, near float64) (t float64, part int32) {
-	return m.trace(o, d, near, false)
+	along := newHeading(d)
+	return m.trace(o, &along, near, false)
 }
 
 func (m *Mesh) normal(_ Vec, part int32) Vec { return m.triangles[part].normal }
 
-func (m *Mesh) blocks(o, d Vec) bool {
+func (m *Mesh) flat(int32) bool { return false } // or rarely
+
+func (m *Mesh) blocks(o Vec, d *heading) bool {
 	t, _ := m.trace(o, d, skin, true)
 	return t < math.Inf(1)
 }
@@ -136,20 +139,19 @@ const deepest = 34
 
 // trace returns the least t of at least near at which the ray meets a triangle; where any
 // will do, from either side, the first that is found.
-func (m *Mesh) trace(o, d Vec, near float64, any bool) (t float64, part int32) {
-	inverse := Vec{1 / nonzero(d.X), 1 / nonzero(d.Y), 1 / nonzero(d.Z)}
+func (m *Mesh) trace(o Vec, d *heading, near float64, any bool) (t float64, part int32) {
 	t = math.Inf(1)
 	var waiting [deepest]int32
 	n := 1 // waiting[0] is the root
 	for n > 0 {
 		n--
 		box := &m.nodes[waiting[n]]
-		if !box.met(o, inverse, near, t) {
+		if !box.met(o, d.inverse, near, t) {
 			continue
 		}
 		if box.count == 0 {
 			first, second := box.first, box.first+1
-			if m.nodes[second].low.sub(m.nodes[first].low).dot(d) < 0 {
+			if m.nodes[second].low.sub(m.nodes[first].low).dot(d.Vec) < 0 {
 				first, second = second, first
 			}
 			waiting[n], waiting[n+1] = second, first // the nearer one is taken first
@@ -157,7 +159,7 @@ func (m *Mesh) trace(o, d Vec, near float64, any bool) (t float64, part int32) {
 			continue
 		}
 		for i := box.first; i < box.first+box.count; i++ {
-			if at := m.triangles[i].cross(o, d, any); at >= near && at < t {
+			if at := m.triangles[i].cross(o, d.Vec, any); at >= near && at < t {
 				t, part = at, i
 				if any {
 					return t, part

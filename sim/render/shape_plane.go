@@ -33,4 +33,6 @@ func (s Plane) enter(o, d Vec, near float64) (t float64, part int32) {
 
 func (s Plane) normal(Vec, int32) Vec { return Vec{Z: 1} }
 
-func (s Plane) blocks(_, _ Vec) bool { return false }
+func (s Plane) flat(int32) bool { return true }
+
+func (s Plane) blocks(Vec, *heading) bool { return false }

@@ -11,7 +11,15 @@ import (
 // line were bent smoothly wherever it turns by less than 45°.
 type Revolution struct {
 	pieces    []cone
+	knots     []knot // the corners between them, and both ends
 	low, high Vec
+}
+
+// knot is a corner of the line, with what most rays need to know of the piece that ends
+// there.
+type knot struct {
+	z, square    float64 // height, and the radius squared
+	inner, outer float64 // squares of the piece's least and greatest radius, with a little room
 }
 
 // ProfilePoint is a corner of a Revolution's line.
@@ -19,11 +27,11 @@ type ProfilePoint struct{ Radius, Height float64 }
 
 // cone is the surface that one piece of the line leaves.
 type cone struct {
-	r, z           float64 // where the piece begins
+	begin, end     float64 // z
+	inner, outer   float64 // see knot
+	r              float64 // where the piece begins
 	dr, dz         float64 // to its end
 	slope          float64 // dr/dz, of no use where flat
-	low, high      float64 // z
-	inner, outer   float64 // squares of the radii
 	flat           bool
 	first, last    Vec     // normals at its ends, as (r, 0, z)
 	inverseSquared float64 // of the length
@@ -39,10 +47,14 @@ func NewRevolution(profile []ProfilePoint) (*Revolution, error) {
 			return nil, fmt.Errorf("revolution: point %d is (%v, %v) m, want a radius of 0 to 1e6 and a finite height", i, p.Radius, p.Height)
 		}
 		widest, low, high = max(widest, p.Radius), min(low, p.Height), max(high, p.Height)
+		if i == 0 {
+			s.knots = append(s.knots, newKnot(p, p))
+		}
 		if i == 0 || p == profile[i-1] {
 			continue
 		}
 		s.pieces = append(s.pieces, newCone(profile[i-1], p))
+		s.knots = append(s.knots, newKnot(profile[i-1], p))
 	}
 	if len(s.pieces) == 0 || checkSize("radius", widest) != nil {
 		return nil, errors.New("revolution: the line encloses nothing")
@@ -58,15 +70,19 @@ func NewRevolution(profile []ProfilePoint) (*Revolution, error) {
 	return s, nil
 }
 
+func newKnot(from, to ProfilePoint) knot {
+	a, b := mul(from.Radius, from.Radius), mul(to.Radius, to.Radius)
+	return knot{z: to.Height, square: b, inner: min(a, b) * (1 - 1e-9), outer: max(a, b) * (1 + 1e-9)}
+}
+
 func newCone(from, to ProfilePoint) cone {
 	dr, dz := to.Radius-from.Radius, to.Height-from.Height
 	normal := Vec{X: dz, Z: -dr}.unit()
-	a, b := mul(from.Radius, from.Radius), mul(to.Radius, to.Radius)
+	k := newKnot(from, to)
 	return cone{
-		r: from.Radius, z: from.Height, dr: dr, dz: dz,
+		begin: from.Height, end: to.Height, inner: k.inner, outer: k.outer,
+		r: from.Radius, dr: dr, dz: dz,
 		slope: dr / nonzero(dz), flat: math.Abs(dz) <= 1e-6*math.Abs(dr),
-		low: min(from.Height, to.Height), high: max(from.Height, to.Height),
-		inner: min(a, b) * (1 - 1e-9), outer: max(a, b) * (1 + 1e-9),
 		first: normal, last: normal, inverseSquared: 1 / (mul(dr, dr) + mul(dz, dz)),
 	}
 }
@@ -82,26 +98,70 @@ func (s *Revolution) bounds() (low, high Vec) { return s.low, s.high }
 
 // enter returns as part the number of the piece.
 func (s *Revolution) enter(o, d Vec, near float64) (t float64, part int32) {
+	return s.trace(o, d, 1/nonzero(d.Z), near, false)
+}
+
+func (s *Revolution) flat(int32) bool { return false }
+
+func (s *Revolution) blocks(o Vec, d *heading) bool {
+	t, _ := s.trace(o, d.Vec, d.inverse.Z, skin, true)
+	return t < math.Inf(1)
+}
+
+func (s *Revolution) reenter(o, d Vec, near float64, part int32) float64 {
+	a := mul(d.X, d.X) + mul(d.Y, d.Y)
+	b := mul(o.X, d.X) + mul(o.Y, d.Y)
+	c := mul(o.X, o.X) + mul(o.Y, o.Y)
+	return s.pieces[part].cross(o.Z, d.Z, a, b, c, near)
+}
+
+// trace returns the least t of at least near at which the ray meets a piece; where any will
+// do, the first that is found.
+func (s *Revolution) trace(o, d Vec, perHeight, near float64, any bool) (t float64, part int32) {
 	// In the plane of r² and z, the ray is r² = a·t² + 2·b·t + c.
 	a := mul(d.X, d.X) + mul(d.Y, d.Y)
 	b := mul(o.X, d.X) + mul(o.Y, d.Y)
 	c := mul(o.X, o.X) + mul(o.Y, o.Y)
 	t = math.Inf(1)
-	perHeight := 1 / nonzero(d.Z)
+	if mul(b, b) < mul(a, c-mul(s.high.X, s.high.X)) {
+		return t, 0
+	}
+	turn, lowest := math.Inf(-1), 0.0 // where r² is least
+	if a > 0 {
+		turn = -b / a
+		lowest = c + mul(b, turn)
+	}
+	// Between the ends of a piece, the ray's r² is greatest at one of them, and least there
+	// or where it turns. Most pieces go by that alone.
+	end := mul(s.knots[0].z-o.Z, perHeight)
+	square := mul(mul(a, end)+2*b, end) + c
+	inside := square < s.knots[0].square
 	for i := range s.pieces {
-		piece := &s.pieces[i]
-		// Between the piece's lowest and highest point, r² is greatest at one end, and
-		// least there or where its parabola turns. Most pieces go by that alone.
-		t0, t1 := mul(piece.low-o.Z, perHeight), mul(piece.high-o.Z, perHeight)
-		rr0, rr1 := mul(mul(a, t0)+2*b, t0)+c, mul(mul(a, t1)+2*b, t1)+c
-		if rr0 < piece.inner && rr1 < piece.inner {
+		begin, before, from := end, square, inside
+		knot := &s.knots[i+1]
+		end = mul(knot.z-o.Z, perHeight)
+		square = mul(mul(a, end)+2*b, end) + c
+		inside = square < knot.square
+		crosses := inside != from
+		if !crosses {
+			if before < knot.inner && square < knot.inner {
+				continue
+			}
+			if before > knot.outer && square > knot.outer && ((begin < turn) == (end < turn) || lowest > knot.outer) {
+				continue
+			}
+		}
+		if begin < near && end < near || begin >= t && end >= t {
 			continue
 		}
-		if rr0 > piece.outer && rr1 > piece.outer && (mul(a, t0)+b > 0) == (mul(a, t1)+b > 0) {
-			continue
+		if any && crosses && begin >= near && end >= near {
+			return begin, int32(i)
 		}
-		if at := piece.cross(o.Z, d.Z, a, b, c, near); at < t {
+		if at := s.pieces[i].cross(o.Z, d.Z, a, b, c, near); at < t {
 			t, part = at, int32(i)
+			if any {
+				return t, part
+			}
 		}
 	}
 	return t, part
@@ -110,14 +170,14 @@ func (s *Revolution) enter(o, d Vec, near float64) (t float64, part int32) {
 // cross returns the least t of at least near at which the ray meets the piece, or +Inf.
 func (p *cone) cross(oz, dz, a, b, c, near float64) float64 {
 	if p.flat {
-		t := (p.z - oz) / nonzero(dz)
+		t := (p.begin - oz) / nonzero(dz)
 		if rr := mul(mul(a, t)+2*b, t) + c; t >= near && rr >= p.inner && rr <= p.outer {
 			return t
 		}
 		return math.Inf(1)
 	}
 	// r = q + m·t on the piece's line, put into the square.
-	q, m := p.r+mul(p.slope, oz-p.z), mul(p.slope, dz)
+	q, m := p.r+mul(p.slope, oz-p.begin), mul(p.slope, dz)
 	a, b, c = a-mul(m, m), b-mul(q, m), c-mul(q, q)
 	discriminant := mul(b, b) - mul(a, c)
 	if discriminant < 0 {
@@ -130,10 +190,11 @@ func (p *cone) cross(oz, dz, a, b, c, near float64) float64 {
 	if one > other {
 		one, other = other, one
 	}
-	for _, t := range [2]float64{one, other} {
-		if z := oz + mul(t, dz); t >= near && z >= p.low && z <= p.high {
-			return t
-		}
+	if z := oz + mul(one, dz); one >= near && mul(z-p.begin, p.end-z) >= 0 {
+		return one
+	}
+	if z := oz + mul(other, dz); other >= near && mul(z-p.begin, p.end-z) >= 0 {
+		return other
 	}
 	return math.Inf(1)
 }
@@ -141,16 +202,15 @@ func (p *cone) cross(oz, dz, a, b, c, near float64) float64 {
 func (s *Revolution) normal(p Vec, part int32) Vec {
 	piece := &s.pieces[part]
 	r := math.Sqrt(mul(p.X, p.X) + mul(p.Y, p.Y))
-	along := mul(mul(r-piece.r, piece.dr)+mul(p.Z-piece.z, piece.dz), piece.inverseSquared)
-	n := piece.first.along(piece.last.sub(piece.first), max(0, min(along, 1)))
+	n := piece.first
+	if piece.first != piece.last {
+		along := mul(mul(r-piece.r, piece.dr)+mul(p.Z-piece.begin, piece.dz), piece.inverseSquared)
+		n = n.along(piece.last.sub(piece.first), max(0, min(along, 1)))
+	}
 	if r == 0 {
 		return Vec{Z: math.Copysign(1, n.Z)}
 	}
-	out := n.X / r
-	return Vec{mul(p.X, out), mul(p.Y, out), n.Z}.unit()
-}
-
-func (s *Revolution) blocks(o, d Vec) bool {
-	t, _ := s.enter(o, d, skin)
-	return t < math.Inf(1)
+	inverse := 1 / mul(r, math.Sqrt(mul(n.X, n.X)+mul(n.Z, n.Z)))
+	out := mul(n.X, inverse)
+	return Vec{mul(p.X, out), mul(p.Y, out), mul(n.Z, mul(r, inverse))}
 }

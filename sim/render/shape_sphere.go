@@ -25,8 +25,10 @@ func (s Sphere) enter(o, d Vec, near float64) (t float64, part int32) {
 
 func (s Sphere) normal(p Vec, _ int32) Vec { return p.unit() }
 
-func (s Sphere) blocks(o, d Vec) bool {
-	b, c := o.dot(d), o.dot(o)-mul(s.Radius, s.Radius)
+func (s Sphere) flat(int32) bool { return false }
+
+func (s Sphere) blocks(o Vec, d *heading) bool {
+	b, c := o.dot(d.Vec), o.dot(o)-mul(s.Radius, s.Radius)
 	discriminant := mul(b, b) - c
 	return discriminant > 0 && -b+math.Sqrt(discriminant) > skin
 }

@@ -18,15 +18,15 @@ type solid struct {
 	top    int // the first row in which it may be seen
 	bottom int // the row after the last
 
-	sun, sky      Vec // directions
-	across, along Vec // a point p is in the column p·across + column of the shadows' grid
-	column, row   float64
-	shadowless    bool
-	hollow        bool // it can shade itself
+	sun        heading
+	sky        Vec
+	shadowless bool
+	hollow     bool        // it can shade itself, and need not be convex
+	turned     *Revolution // the shape, where it is one
 
 	color, second RGB
 	pattern       Pattern
-	perMetre      float64
+	perMetre      float64 // of the pattern's units, times fixedOne
 	layersX       bool
 	shine         float64
 }
@@ -37,27 +37,33 @@ func newSolid(o *Object, v *view, sun Vec) solid {
 		shape: o.Shape, axes: frame, position: o.Pose.Position, id: o.ID,
 		eye:    frame.in(v.eye.sub(o.Pose.Position)),
 		corner: frame.in(v.corner), right: frame.in(v.right), down: frame.in(v.down),
-		sun: frame.in(sun), sky: frame.in(Vec{Z: 1}),
+		sun: newHeading(frame.in(sun)), sky: frame.in(Vec{Z: 1}),
 		color: linear(o.Material.Color), second: linear(o.Material.Second),
 		pattern: o.Material.Pattern, shine: o.Material.Shine,
 	}
-	if s.pattern != Plain {
-		s.perMetre = 1 / o.Material.Scale
+	switch s.pattern {
+	case Checker, Stripes:
+		s.perMetre = fixedOne / o.Material.Scale
+	case Wood:
+		s.perMetre = fixedOne * grainSize / o.Material.Scale
 	}
-	switch o.Shape.(type) {
+	switch shape := o.Shape.(type) {
 	case Plane:
 		s.shadowless, s.layersX = true, true
 	case Box:
 		s.layersX = true
-	case *Revolution, *Mesh:
+	case *Revolution:
+		s.hollow, s.turned = true, shape
+	case *Mesh:
 		s.hollow = true
 	}
 	return s
 }
 
-// world returns where a point of the solid's frame lies in the world, local the inverse.
-func (s *solid) world(p Vec) Vec { return s.axes.out(p).add(s.position) }
-func (s *solid) local(p Vec) Vec { return s.axes.in(p.sub(s.position)) }
+// direction returns that of the ray through pixel (x, y), and point where the ray is at
+// depth t.
+func (s *solid) direction(x, y float64) Vec { return s.corner.along(s.down, y).along(s.right, x) }
+func (s *solid) point(x, y, t float64) Vec  { return s.eye.along(s.direction(x, y), t) }
 
 // corners returns those of a box around the solid, in the world. The bit i of a corner's
 // number says whether it is at the high end of axis i.
@@ -77,7 +83,7 @@ func (s *solid) corners() (corners [8]Vec, finite bool) {
 		if i&4 != 0 {
 			p.Z = high.Z
 		}
-		corners[i] = s.world(p)
+		corners[i] = s.axes.out(p).add(s.position)
 	}
 	return corners, true
 }

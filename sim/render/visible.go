@@ -10,10 +10,13 @@ const nothing = math.MaxUint64
 func surfaceOf(solid, part int32, lit bool) uint64 {
 	surface := uint64(solid)<<32 | uint64(uint32(part))<<1
 	if lit {
-		surface |= 1
+		surface |= sunlit
 	}
 	return surface
 }
+
+// sunlit is the bit of a surface on which the sun shines.
+const sunlit = 1
 
 func solidAndPart(surface uint64) (solid, part int32) {
 	return int32(surface >> 32), int32(uint32(surface) >> 1)
@@ -21,32 +24,36 @@ func solidAndPart(surface uint64) (solid, part int32) {
 
 // drawRow draws row y with one ray a pixel.
 func (r *Renderer) drawRow(f *Frame, y int) {
-	width := r.view.width
-	depth, surface := f.Depth[y*width:(y+1)*width], r.surface[y*width:(y+1)*width]
+	from, to := y*r.view.width, (y+1)*r.view.width
+	depth, segments := f.Depth[from:to], f.Segmentation[from:to]
+	surface, colors := r.surface[from:to], r.colors[from:to]
 	r.cast(y, depth, surface)
 
-	pixels, segments := f.pixels(y), f.Segmentation[y*width:(y+1)*width]
-	for x, seen := range surface {
-		pixel := pixels[4*x : 4*x+4 : 4*x+4]
-		if seen == nothing {
-			segments[x] = 0
-			r.tones.store(r.background(float64(x), float64(y)), pixel)
-			continue
+	for x := 0; x < len(surface); {
+		seen, end := surface[x], x+1
+		for end < len(surface) && surface[end] == seen {
+			end++
 		}
-		i, part := solidAndPart(seen)
-		s := &r.solids[i]
-		segments[x] = s.id
-		d := s.corner.along(s.down, float64(y)).along(s.right, float64(x))
-		color, lit := r.shade(i, d, float64(depth[x]), part)
-		surface[x] = surfaceOf(i, part, lit)
-		r.tones.store(color, pixel)
+		id := uint16(0)
+		if seen != nothing {
+			solid, _ := solidAndPart(seen)
+			id = r.solids[solid].id
+		}
+		for i := x; i < end; i++ {
+			segments[i] = id
+		}
+		r.shade(float64(x), float64(y), depth[x:end], surface[x:end], colors[x:end])
+		x = end
 	}
 }
 
 // cast finds what is seen at the centre of each pixel of row y.
 func (r *Renderer) cast(y int, depth []float32, surface []uint64) {
 	for x := range depth {
-		depth[x], surface[x] = float32(math.Inf(1)), nothing
+		depth[x] = float32(math.Inf(1))
+	}
+	for x := range surface {
+		surface[x] = nothing
 	}
 	for _, i := range r.order {
 		s := &r.solids[i]
@@ -58,45 +65,101 @@ func (r *Renderer) cast(y int, depth []float32, surface []uint64) {
 			r.castAtPlane(plane, i, start, span, depth, surface)
 			continue
 		}
-		near := float32(s.near)
+		if s.turned != nil {
+			r.castAtTurned(i, start, span, depth, surface)
+			continue
+		}
 		for x := span.first; x <= span.last; x++ {
-			if depth[x] <= near {
+			if depth[x] > float32(s.near) {
+				t, part := s.shape.enter(s.eye, start.along(s.right, float64(x)), r.view.near)
+				r.keep(i, part, t, &depth[x], &surface[x])
+			}
+		}
+	}
+}
+
+// keep takes over what a ray has met at depth t, where that is nearer than what it met
+// before.
+func (r *Renderer) keep(i, part int32, t float64, depth *float32, surface *uint64) {
+	if t <= r.view.far && float32(t) < *depth {
+		*depth, *surface = float32(t), surfaceOf(i, part, false)
+	}
+}
+
+// castAtTurned casts the rays of a span at a surface of revolution. Between two pixels, a
+// few apart, that show the same part of it lie others that do.
+func (r *Renderer) castAtTurned(i int32, start Vec, span span, depth []float32, surface []uint64) {
+	s := &r.solids[i]
+	for step := int32(turnedStep); step > 0; step /= 2 {
+		first, next := span.first+step, 2*step
+		if step == turnedStep {
+			first, next = span.first, step
+		}
+		for x := first; x <= span.last; x += next {
+			if depth[x] <= float32(s.near) {
 				continue
 			}
-			t, part := s.shape.enter(s.eye, start.along(s.right, float64(x)), r.view.near)
-			if t <= r.view.far && float32(t) < depth[x] {
-				depth[x], surface[x] = float32(t), surfaceOf(i, part, false)
+			d, t, part := start.along(s.right, float64(x)), math.Inf(1), int32(0)
+			if x >= span.first+step && x+step <= span.last && step < turnedStep {
+				if seen := surface[x-step]; seen == surface[x+step] && seen>>32 == uint64(i) {
+					_, part = solidAndPart(seen)
+					t = s.turned.reenter(s.eye, d, r.view.near, part)
+				}
 			}
+			if math.IsInf(t, 1) {
+				t, part = s.shape.enter(s.eye, d, r.view.near)
+			}
+			r.keep(i, part, t, &depth[x], &surface[x])
 		}
 	}
 }
 
-// castAtPlane casts the rays of a span at a plane. Planes fill pictures, and most of one
-// may be hidden: what is in front is found out before the rest.
+// turnedStep is how many pixels apart a surface of revolution is looked at first.
+const turnedStep = 4
+
+// castAtPlane casts the rays of a span at a plane. Planes fill pictures; what a row sees of
+// one lies between two pixels, since all that bounds it is linear in x.
 func (r *Renderer) castAtPlane(plane Plane, i int32, start Vec, span span, depth []float32, surface []uint64) {
 	s := &r.solids[i]
-	if s.eye.Z <= 0 {
+	height, d := s.eye.Z, s.right
+	if height <= 0 {
 		return
 	}
-	seen := surfaceOf(i, 0, false)
-	for x := span.first; x <= span.last; x++ {
-		slope := start.Z + mul(float64(x), s.right.Z)
-		if slope >= 0 {
-			continue
-		}
-		t := -s.eye.Z / slope
-		if float32(t) >= depth[x] || t < r.view.near || t > r.view.far {
-			continue
-		}
-		d := start.along(s.right, float64(x))
-		if math.Abs(s.eye.X+mul(t, d.X)) <= plane.HalfX && math.Abs(s.eye.Y+mul(t, d.Y)) <= plane.HalfY {
-			depth[x], surface[x] = float32(t), seen
+	// The depth is -height/(start.Z + x·d.Z), between near and far.
+	span.clip(-height/r.view.far-start.Z, -d.Z)
+	span.clip(start.Z+height/r.view.near, d.Z)
+	// Times that divisor, the point that is met is eye·divisor - height·direction.
+	if !math.IsInf(plane.HalfX, 1) {
+		at, slope := mul(s.eye.X, start.Z)-mul(height, start.X), mul(s.eye.X, d.Z)-mul(height, d.X)
+		span.clip(-mul(plane.HalfX, start.Z)-at, -mul(plane.HalfX, d.Z)-slope)
+		span.clip(-mul(plane.HalfX, start.Z)+at, -mul(plane.HalfX, d.Z)+slope)
+	}
+	if !math.IsInf(plane.HalfY, 1) {
+		at, slope := mul(s.eye.Y, start.Z)-mul(height, start.Y), mul(s.eye.Y, d.Z)-mul(height, d.Y)
+		span.clip(-mul(plane.HalfY, start.Z)-at, -mul(plane.HalfY, d.Z)-slope)
+		span.clip(-mul(plane.HalfY, start.Z)+at, -mul(plane.HalfY, d.Z)+slope)
+	}
+	if span.first > span.last {
+		return
+	}
+	seen, near := surfaceOf(i, 0, false), float32(r.view.near)
+	depth, surface = depth[span.first:span.last+1], surface[span.first:span.last+1]
+	for x := range depth {
+		t := float32(-height / (start.Z + mul(float64(int(span.first)+x), d.Z)))
+		if t < depth[x] && t >= near {
+			depth[x], surface[x] = t, seen
 		}
 	}
 }
 
-// background returns what is seen where no object is.
-func (r *Renderer) background(x, y float64) RGB {
-	d := r.view.corner.along(r.view.down, y).along(r.view.right, x)
-	return r.bottom.mix(r.top, 0.5+mul(0.5, d.Z/d.length()))
+// clip shortens the span to the pixels x at which a + b·x is at least 0.
+func (s *span) clip(a, b float64) {
+	switch edge := -a / b; {
+	case b > 0:
+		s.first = int32(max(float64(s.first), min(math.Ceil(edge), float64(s.last)+1)))
+	case b < 0:
+		s.last = int32(min(float64(s.last), max(math.Floor(edge), float64(s.first)-1)))
+	case a < 0:
+		s.last = s.first - 1
+	}
 }
