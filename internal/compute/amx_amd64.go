@@ -27,7 +27,7 @@ func packPairsTransposedBF16(tiles int, dst *BF16, dstStep int, src *float32, st
 // generator for the layouts. ldc and all other distances are in bytes.
 //
 //go:noescape
-func multiplyTiles(steps, blocks int, a *BF16, aRow, aHalf, aStep, aBlock int, b *BF16, c *float32, ldc int, init *float32, ldInit int)
+func multiplyTiles(steps, blocks int, a *BF16, aRow, aHalf, aStep, aBlock int, b *BF16, c *float32, ldc int, init *float32, ldInit int, ahead *BF16, aheadLines int)
 
 // storeBlock copies rows of 32 sums, plus a residual where there is one, to rows of dst that
 // are ldd bytes apart; a column takes part where its bit in mask is set.

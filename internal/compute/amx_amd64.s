@@ -582,8 +582,8 @@ TEXT ·clearTileConfig(SB), NOSPLIT, $0-0
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0xc0 // TILERELEASE
 	RET
 
-// func multiplyTiles(steps, blocks int, a *BF16, aRow, aHalf, aStep, aBlock int, b *BF16, c *float32, ldc int, init *float32, ldInit int)
-TEXT ·multiplyTiles(SB), NOSPLIT, $0-96
+// func multiplyTiles(steps, blocks int, a *BF16, aRow, aHalf, aStep, aBlock int, b *BF16, c *float32, ldc int, init *float32, ldInit int, ahead *BF16, aheadLines int)
+TEXT ·multiplyTiles(SB), NOSPLIT, $0-112
 	MOVQ blocks+8(FP), CX
 	MOVQ aRow+24(FP), R10
 	MOVQ aStep+40(FP), BX
@@ -591,6 +591,7 @@ TEXT ·multiplyTiles(SB), NOSPLIT, $0-96
 	MOVQ ldc+72(FP), DX
 	MOVQ init+80(FP), R12
 	MOVQ ldInit+88(FP), R15
+	MOVQ ahead+96(FP), R13
 	MOVQ $64, R11
 block:
 	MOVQ a+16(FP), R8
@@ -623,6 +624,15 @@ load:
 start:
 	MOVQ steps+0(FP), AX
 steps:
+	MOVQ aheadLines+104(FP), R14
+	TESTQ R14, R14
+	JEQ multiply
+ahead:
+	PREFETCHT1 (R13)
+	ADDQ $64, R13
+	DECQ R14
+	JG ahead
+multiply:
 	BYTE $0xc4; BYTE $0x82; BYTE $0x7b; BYTE $0x4b; BYTE $0x24; BYTE $0x10 // TILELOADD (R8)(R10*1), T4
 	ADDQ BX, R8
 	BYTE $0xc4; BYTE $0xa2; BYTE $0x7b; BYTE $0x4b; BYTE $0x34; BYTE $0x1e // TILELOADD (SI)(R11*1), T6

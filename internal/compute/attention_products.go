@@ -17,7 +17,7 @@ func multiplyPanelRows(m, k int, a []float32, lda int, b, c []float32, ldc, widt
 	parts := (m + kernels.rows - 1) / kernels.rows
 	for p := range parts { // even blocks, no thin last one
 		from, to := p*m/parts, (p+1)*m/parts
-		kernels.tile[to-from](k, &a[from*lda], 4*lda, &b[0], &c[from*ldc], 4*ldc, mask, accumulate)
+		kernels.tile[to-from](k, &a[from*lda], 4*lda, &b[0], &c[from*ldc], 4*ldc, mask, accumulate, &b[0], 0)
 	}
 }
 
@@ -127,7 +127,7 @@ func multiplyTileRows(blocks, steps int, a bf16Rows, b []BF16, c []float32, ldc 
 	if accumulate {
 		sums = &c[0]
 	}
-	multiplyTiles(steps, blocks, &a.data[0], a.row, a.half, a.step, a.block, &b[0], &c[0], 4*ldc, sums, 4*ldc)
+	multiplyTiles(steps, blocks, &a.data[0], a.row, a.half, a.step, a.block, &b[0], &c[0], 4*ldc, sums, 4*ldc, &b[0], 0)
 }
 
 // queryRows returns the block's queries as A: where they lie, if they are bf16 and fill

@@ -98,17 +98,37 @@ func (p *product) addPass(w *window, q, pass, passes, from, to int, sums, next [
 	case w.bias != nil:
 		init = &w.bias[0]
 	}
+	firstStep := from / blockSize * (s1 - s0) // of those over all of w's rows
 	if whole > 0 {
+		ahead, lines := p.aheadOf(w, q, pass, passes, firstStep)
 		multiplyTiles(s1-s0, whole, &a.data[((w.from-w.firstRow+from)/blockSize*a.block+s0*a.step)/2], a.row, a.half, a.step, a.block,
-			b, &next[0], 4*panelCols, init, ldInit)
+			b, &next[0], 4*panelCols, init, ldInit, ahead, lines)
 	}
 	if edge {
 		if pass > 0 {
 			init = &sums[whole*blockSize*panelCols]
 		}
+		ahead, lines := p.aheadOf(w, q, pass, passes, firstStep+whole*(s1-s0))
 		multiplyTiles(s1-s0, 1, &a.edge[s0*blockSize], 2*blockSize*steps, 32*blockSize*steps, 2*blockSize, 0,
-			b, &next[whole*blockSize*panelCols], 4*panelCols, init, ldInit)
+			b, &next[whole*blockSize*panelCols], 4*panelCols, init, ldInit, ahead, lines)
 	}
+}
+
+// aheadOf returns what to fetch, how many cache lines a step, from a step of a pass over
+// w's rows on: its share of what block q of columns needs next, or, in the last pass over a
+// task's last rows, of the block behind it. A product of few rows, or of pairs of blocks, is
+// bound by the memory that the processor fetches by itself, and was slower with this.
+func (p *product) aheadOf(w *window, q, pass, passes, step int) (ahead *BF16, lines int) {
+	const few = 2
+	rowBlocks := blocks(w.to - w.from)
+	if p.gated || rowBlocks <= few || pass == passes-1 && !w.isLast {
+		return &p.blocks[0], 0
+	}
+	const stepLines = stepBytes / lineBytes
+	lines = (stepLines + rowBlocks - 1) / rowBlocks // all row blocks together reach the end of a pass
+	steps := blocks(p.k)
+	next := (q*steps+(pass+1)*steps/passes)*stepWords + step*lines*lineBytes/2
+	return &p.blocks[min(next, len(p.blocks)-1)], lines
 }
 
 // packBlocks packs both factors of a general product. The first one waits for the tasks

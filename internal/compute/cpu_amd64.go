@@ -27,15 +27,17 @@ var (
 		tile: []gemmKernel{nil, gemmTile1AVX512, gemmTile2AVX512, gemmTile3AVX512, gemmTile4AVX512,
 			gemmTile5AVX512, gemmTile6AVX512, gemmTile7AVX512, gemmTile8AVX512, gemmTile9AVX512,
 			gemmTile10AVX512, gemmTile11AVX512, gemmTile12AVX512},
-		transpose: transposeBlocksAVX512,
-		width:     16,
+		transpose:    transposeBlocksAVX512,
+		width:        16,
+		prefetchRows: prefetchRows,
 	}
 	tiles2 = tileKernels{
 		rows: 6,
 		tile: []gemmKernel{nil, gemmTile1AVX2, gemmTile2AVX2, gemmTile3AVX2, gemmTile4AVX2,
 			gemmTile5AVX2, gemmTile6AVX2},
-		transpose: transposeBlocksAVX2,
-		width:     8,
+		transpose:    transposeBlocksAVX2,
+		width:        8,
+		prefetchRows: prefetchRows,
 	}
 )
 

@@ -23,7 +23,7 @@ func packPairsTransposedBF16(tiles int, dst *BF16, dstStep int, src *float32, st
 	panic("compute: no AMX")
 }
 
-func multiplyTiles(steps, blocks int, a *BF16, aRow, aHalf, aStep, aBlock int, b *BF16, c *float32, ldc int, init *float32, ldInit int) {
+func multiplyTiles(steps, blocks int, a *BF16, aRow, aHalf, aStep, aBlock int, b *BF16, c *float32, ldc int, init *float32, ldInit int, ahead *BF16, aheadLines int) {
 	panic("compute: no AMX")
 }
 

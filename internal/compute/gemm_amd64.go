@@ -4,95 +4,95 @@
 
 package compute
 
-// gemmTile1AVX512 computes a tile of 1 rows and up to 32 columns; lda and ldc are in bytes.
+// gemmTile1AVX512 computes a tile of 1 rows and up to 32 columns; lda, ldc and aheadStep are in bytes.
 //
 //go:noescape
-func gemmTile1AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+func gemmTile1AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool, ahead *float32, aheadStep int)
 
-// gemmTile2AVX512 computes a tile of 2 rows and up to 32 columns; lda and ldc are in bytes.
+// gemmTile2AVX512 computes a tile of 2 rows and up to 32 columns; lda, ldc and aheadStep are in bytes.
 //
 //go:noescape
-func gemmTile2AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+func gemmTile2AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool, ahead *float32, aheadStep int)
 
-// gemmTile3AVX512 computes a tile of 3 rows and up to 32 columns; lda and ldc are in bytes.
+// gemmTile3AVX512 computes a tile of 3 rows and up to 32 columns; lda, ldc and aheadStep are in bytes.
 //
 //go:noescape
-func gemmTile3AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+func gemmTile3AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool, ahead *float32, aheadStep int)
 
-// gemmTile4AVX512 computes a tile of 4 rows and up to 32 columns; lda and ldc are in bytes.
+// gemmTile4AVX512 computes a tile of 4 rows and up to 32 columns; lda, ldc and aheadStep are in bytes.
 //
 //go:noescape
-func gemmTile4AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+func gemmTile4AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool, ahead *float32, aheadStep int)
 
-// gemmTile5AVX512 computes a tile of 5 rows and up to 32 columns; lda and ldc are in bytes.
+// gemmTile5AVX512 computes a tile of 5 rows and up to 32 columns; lda, ldc and aheadStep are in bytes.
 //
 //go:noescape
-func gemmTile5AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+func gemmTile5AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool, ahead *float32, aheadStep int)
 
-// gemmTile6AVX512 computes a tile of 6 rows and up to 32 columns; lda and ldc are in bytes.
+// gemmTile6AVX512 computes a tile of 6 rows and up to 32 columns; lda, ldc and aheadStep are in bytes.
 //
 //go:noescape
-func gemmTile6AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+func gemmTile6AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool, ahead *float32, aheadStep int)
 
-// gemmTile7AVX512 computes a tile of 7 rows and up to 32 columns; lda and ldc are in bytes.
+// gemmTile7AVX512 computes a tile of 7 rows and up to 32 columns; lda, ldc and aheadStep are in bytes.
 //
 //go:noescape
-func gemmTile7AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+func gemmTile7AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool, ahead *float32, aheadStep int)
 
-// gemmTile8AVX512 computes a tile of 8 rows and up to 32 columns; lda and ldc are in bytes.
+// gemmTile8AVX512 computes a tile of 8 rows and up to 32 columns; lda, ldc and aheadStep are in bytes.
 //
 //go:noescape
-func gemmTile8AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+func gemmTile8AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool, ahead *float32, aheadStep int)
 
-// gemmTile9AVX512 computes a tile of 9 rows and up to 32 columns; lda and ldc are in bytes.
+// gemmTile9AVX512 computes a tile of 9 rows and up to 32 columns; lda, ldc and aheadStep are in bytes.
 //
 //go:noescape
-func gemmTile9AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+func gemmTile9AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool, ahead *float32, aheadStep int)
 
-// gemmTile10AVX512 computes a tile of 10 rows and up to 32 columns; lda and ldc are in bytes.
+// gemmTile10AVX512 computes a tile of 10 rows and up to 32 columns; lda, ldc and aheadStep are in bytes.
 //
 //go:noescape
-func gemmTile10AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+func gemmTile10AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool, ahead *float32, aheadStep int)
 
-// gemmTile11AVX512 computes a tile of 11 rows and up to 32 columns; lda and ldc are in bytes.
+// gemmTile11AVX512 computes a tile of 11 rows and up to 32 columns; lda, ldc and aheadStep are in bytes.
 //
 //go:noescape
-func gemmTile11AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+func gemmTile11AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool, ahead *float32, aheadStep int)
 
-// gemmTile12AVX512 computes a tile of 12 rows and up to 32 columns; lda and ldc are in bytes.
+// gemmTile12AVX512 computes a tile of 12 rows and up to 32 columns; lda, ldc and aheadStep are in bytes.
 //
 //go:noescape
-func gemmTile12AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+func gemmTile12AVX512(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool, ahead *float32, aheadStep int)
 
-// gemmTile1AVX2 computes a tile of 1 rows and up to 32 columns; lda and ldc are in bytes.
+// gemmTile1AVX2 computes a tile of 1 rows and up to 32 columns; lda, ldc and aheadStep are in bytes.
 //
 //go:noescape
-func gemmTile1AVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+func gemmTile1AVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool, ahead *float32, aheadStep int)
 
-// gemmTile2AVX2 computes a tile of 2 rows and up to 32 columns; lda and ldc are in bytes.
+// gemmTile2AVX2 computes a tile of 2 rows and up to 32 columns; lda, ldc and aheadStep are in bytes.
 //
 //go:noescape
-func gemmTile2AVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+func gemmTile2AVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool, ahead *float32, aheadStep int)
 
-// gemmTile3AVX2 computes a tile of 3 rows and up to 32 columns; lda and ldc are in bytes.
+// gemmTile3AVX2 computes a tile of 3 rows and up to 32 columns; lda, ldc and aheadStep are in bytes.
 //
 //go:noescape
-func gemmTile3AVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+func gemmTile3AVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool, ahead *float32, aheadStep int)
 
-// gemmTile4AVX2 computes a tile of 4 rows and up to 32 columns; lda and ldc are in bytes.
+// gemmTile4AVX2 computes a tile of 4 rows and up to 32 columns; lda, ldc and aheadStep are in bytes.
 //
 //go:noescape
-func gemmTile4AVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+func gemmTile4AVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool, ahead *float32, aheadStep int)
 
-// gemmTile5AVX2 computes a tile of 5 rows and up to 32 columns; lda and ldc are in bytes.
+// gemmTile5AVX2 computes a tile of 5 rows and up to 32 columns; lda, ldc and aheadStep are in bytes.
 //
 //go:noescape
-func gemmTile5AVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+func gemmTile5AVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool, ahead *float32, aheadStep int)
 
-// gemmTile6AVX2 computes a tile of 6 rows and up to 32 columns; lda and ldc are in bytes.
+// gemmTile6AVX2 computes a tile of 6 rows and up to 32 columns; lda, ldc and aheadStep are in bytes.
 //
 //go:noescape
-func gemmTile6AVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+func gemmTile6AVX2(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool, ahead *float32, aheadStep int)
 
 // transposeBlocksAVX512 sets dst[i][j] = src[j][i] for 16 j and 16·blocks i; strides are in bytes.
 //
@@ -103,3 +103,8 @@ func transposeBlocksAVX512(blocks int, dst *float32, dstStride int, src *float32
 //
 //go:noescape
 func transposeBlocksAVX2(blocks int, dst *float32, dstStride int, src *float32, srcStride int)
+
+// prefetchRows asks for rows of 32 floats, which need not begin on a cache line; stride is in bytes.
+//
+//go:noescape
+func prefetchRows(rows int, x *float32, stride int)

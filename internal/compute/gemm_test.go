@@ -40,6 +40,19 @@ func TestGemmMatchesFloat64(t *testing.T) {
 	})
 }
 
+// TestGemmDepths multiplies over every depth around the rounds of the kernels' loops, by
+// tiles of every height.
+func TestGemmDepths(t *testing.T) {
+	eachPath(t, func(t *testing.T) {
+		rng := rand.New(rand.NewPCG(5, 6))
+		for k := 1; k <= 34; k++ {
+			for m := 1; m <= 13; m++ {
+				checkGemm(t, rng, m, 45, k, false, true, k%2 > 0, false)
+			}
+		}
+	})
+}
+
 func checkGemm(t *testing.T, rng *rand.Rand, m, n, k int, transA, transB, accumulate, bf16 bool) {
 	t.Helper()
 	random := func(rows, cols int, trans bool) Matrix {

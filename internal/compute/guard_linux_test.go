@@ -65,7 +65,7 @@ func TestKernelsStayInside(t *testing.T) {
 					LayerNorm(Dense(1, n, z), Dense(1, n, x), y, y, 1e-5, nil, nil)
 					AdamW{LearningRate: 1e-3, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8}.Step(1, x, y, z, v, w, 1)
 				}
-				for _, s := range [][3]int{{1, 1, 1}, {13, 33, 5}, {25, 31, 17}, {12, 32, 513}} {
+				for _, s := range [][3]int{{1, 1, 1}, {13, 33, 5}, {25, 31, 17}, {12, 32, 513}, {50, 97, 70}} {
 					m, n, k := s[0], s[1], s[2]
 					a, b, c := take(m*k), take(k*n), take(m*n)
 					for form := range 4 {

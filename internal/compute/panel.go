@@ -9,15 +9,22 @@ type tileKernels struct {
 	// transpose sets dst[i][j] = src[j][i] for width j and width·blocks i; strides in bytes.
 	transpose func(blocks int, dst *float32, dstStride int, src *float32, srcStride int)
 	width     int
+
+	// prefetchRows asks for rows of 32 floats, stride bytes apart.
+	prefetchRows func(rows int, x *float32, stride int)
 }
 
-type gemmKernel func(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)
+// gemmKernel computes a tile of c. For every two of the depth k it asks for the cache line
+// at ahead, which then moves on by aheadStep bytes; that may lead anywhere.
+type gemmKernel func(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool, ahead *float32, aheadStep int)
 
-// depthBlock is the depth of one pass over a panel, which stays in the second-level cache.
+// depthBlock is the most depth of one pass over a panel, which stays in the second-level cache.
 const depthBlock = 512
 
 // multiplyPanel computes the sums of w's rows and panel q in float32; they begin with the
-// bias where there is one.
+// bias where there is one. Meanwhile it has what comes next fetched, part by part: the
+// panel's next pass or, with a task's last rows, the next panel, and the place of the
+// result. Otherwise weights that meet only few rows are waited for, a third of the time.
 func (p *product) multiplyPanel(w *window, q int, sums []float32) {
 	var panel []float32
 	if size := panelCols * p.k; p.panels16 == nil {
@@ -32,11 +39,25 @@ func (p *product) multiplyPanel(w *window, q int, sums []float32) {
 	rows := w.to - w.from
 	kernels := tiles()
 	rowBlocks := (rows + kernels.rows - 1) / kernels.rows
-	for k0 := 0; k0 < p.k; k0 += depthBlock {
+	aheadStep := min(lineBytes, (4*lineBytes+rowBlocks-1)/rowBlocks) // all row blocks together reach the end of a pass
+	passes := (p.k + depthBlock - 1) / depthBlock
+	for pass := range passes {
+		k0, k1 := pass*p.k/passes, (pass+1)*p.k/passes
+		isLast := pass == passes-1
 		for b := range rowBlocks {
 			from, to := b*rows/rowBlocks, (b+1)*rows/rowBlocks // even blocks, no thin last one
-			kernels.tile[to-from](min(depthBlock, p.k-k0), &p.x.Data[(w.from+from)*p.x.Stride+k0], 4*p.x.Stride,
-				&panel[k0*panelCols], &sums[from*panelCols], 4*panelCols, ^uint32(0), k0 > 0 || w.bias != nil)
+			ahead := &panel[k0*panelCols]
+			switch next := b * (k1 - k0) * aheadStep / 8; { // floats into the next pass
+			case !isLast:
+				ahead = &panel[min(k1*panelCols+next, len(panel)-1)]
+			case w.isLast && p.panels16 == nil:
+				ahead = &p.panels[min((q+1)*len(panel)+next, len(p.panels)-1)]
+			}
+			if isLast && p.y.Data != nil {
+				kernels.prefetchRows(to-from, &p.y.Data[(w.from+from)*p.y.Stride+w.panel*panelCols], 4*p.y.Stride)
+			}
+			kernels.tile[to-from](k1-k0, &p.x.Data[(w.from+from)*p.x.Stride+k0], 4*p.x.Stride,
+				&panel[k0*panelCols], &sums[from*panelCols], 4*panelCols, ^uint32(0), pass > 0 || w.bias != nil, ahead, aheadStep)
 		}
 	}
 }

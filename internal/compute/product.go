@@ -65,6 +65,7 @@ const (
 	panelCols  = 32 // columns of a packed panel of B, and of a block of tiles
 	smallWork  = 1 << 17
 	largeWork  = 1 << 22
+	lineBytes  = 64      // of a cache line
 	cacheBytes = 1 << 20 // of the first factor that a task goes over again and again
 	maxPanels  = 16      // that one task multiplies by
 )
@@ -188,6 +189,7 @@ func (p *product) multiplyTask(i int, w *window) {
 		for w.from = from; w.from < to; w.from = w.to {
 			if p.blocks != nil {
 				w.to = min(to, w.from+8*blockSize)
+				w.isLast = w.to == to
 				p.multiplyBlocks(w)
 				continue
 			}
@@ -207,6 +209,7 @@ func (p *product) multiplyTask(i int, w *window) {
 // enough that their sums stay in the cache until they are finished.
 type window struct {
 	from, to, panel int
+	isLast          bool      // of the panel's windows in this task
 	width           int       // columns of the panel that the result has
 	bias            []float32 // for the panel's 32 columns; nil for none
 
@@ -302,7 +305,6 @@ func (p *product) store(w *window, from, to int, sums []float32, y, residual Mat
 
 // grow returns n numbers that start on a cache line, reusing *buf where it is large enough.
 func grow[T float32 | BF16](buf *[]T, n int) []T {
-	const lineBytes = 64
 	size := int(unsafe.Sizeof(*new(T)))
 	line := lineBytes / size
 	if cap(*buf) < n+line {

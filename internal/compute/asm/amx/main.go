@@ -169,15 +169,17 @@ func (t *text) transpose() {
 // A lies in tiles or as a row-major matrix: its rows are aRow bytes apart, the second 16
 // rows of a block start aHalf after the first, 32 more of the depth aStep further and the
 // next block aBlock further. The sums start from init, whose rows are ldInit apart (0 for
-// a bias, the same for every row), or from zero where it is nil.
+// a bias, the same for every row), or from zero where it is nil. Every 32 of the depth,
+// aheadLines cache lines, at ahead and from there on, are fetched into the second-level
+// cache.
 //
 // Register plan: tiles 0-3 accumulate the four quarters of a 32x32 block of C, tiles 4 and
 // 5 hold A's upper and lower half, 6 and 7 B's left and right one. R8 and R9 walk along A's
-// halves and SI along B; DI is C's block, R12 the sums' start. The caller has
-// configured the tiles.
+// halves, SI along B and R13 along what is fetched ahead; DI is C's block, R12 the sums'
+// start. The caller has configured the tiles.
 func (t *text) product() {
-	t.WriteString("// func multiplyTiles(steps, blocks int, a *BF16, aRow, aHalf, aStep, aBlock int, b *BF16, c *float32, ldc int, init *float32, ldInit int)\n")
-	t.WriteString("TEXT ·multiplyTiles(SB), NOSPLIT, $0-96\n")
+	t.WriteString("// func multiplyTiles(steps, blocks int, a *BF16, aRow, aHalf, aStep, aBlock int, b *BF16, c *float32, ldc int, init *float32, ldInit int, ahead *BF16, aheadLines int)\n")
+	t.WriteString("TEXT ·multiplyTiles(SB), NOSPLIT, $0-112\n")
 	t.line("MOVQ blocks+8(FP), CX")
 	t.line("MOVQ aRow+24(FP), R10")
 	t.line("MOVQ aStep+40(FP), BX")
@@ -185,6 +187,7 @@ func (t *text) product() {
 	t.line("MOVQ ldc+72(FP), DX")
 	t.line("MOVQ init+80(FP), R12")
 	t.line("MOVQ ldInit+88(FP), R15")
+	t.line("MOVQ ahead+96(FP), R13")
 	t.line("MOVQ $64, R11")
 	t.label("block")
 	t.line("MOVQ a+16(FP), R8")
@@ -216,6 +219,15 @@ func (t *text) product() {
 	t.label("start")
 	t.line("MOVQ steps+0(FP), AX")
 	t.label("steps")
+	t.line("MOVQ aheadLines+104(FP), R14")
+	t.line("TESTQ R14, R14")
+	t.line("JEQ multiply")
+	t.label("ahead")
+	t.line("PREFETCHT1 (R13)")
+	t.line("ADDQ $64, R13")
+	t.line("DECQ R14")
+	t.line("JG ahead")
+	t.label("multiply")
 	t.tileLoad(4, "R8", "R10")
 	t.line("ADDQ BX, R8")
 	t.tileLoad(6, "SI", "R11")

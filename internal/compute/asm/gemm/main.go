@@ -20,6 +20,7 @@ func main() {
 	for _, isa := range []family{avx512, avx2} {
 		transpose(isa)
 	}
+	prefetchRows()
 	Generate()
 }
 
@@ -29,6 +30,7 @@ type family struct {
 	rows  int // of the largest tile
 	width int // floats in a register
 	ring  int // registers for broadcast elements of A
+	ahead int // steps of the depth from one prefetch to the next
 	reg   func() reg.VecVirtual
 }
 
@@ -36,8 +38,8 @@ type family struct {
 // B and 4 for values of A; AVX2's 16 registers leave room for 12 accumulators, so its tile
 // is 6 rows of 16 columns, and the kernel makes one half of its 32 columns after the other.
 var (
-	avx512 = family{"AVX512", 12, 16, 4, func() reg.VecVirtual { return ZMM() }}
-	avx2   = family{"AVX2", 6, 8, 2, func() reg.VecVirtual { return YMM() }}
+	avx512 = family{"AVX512", 12, 16, 4, 2, func() reg.VecVirtual { return ZMM() }}
+	avx2   = family{"AVX2", 6, 8, 2, 4, func() reg.VecVirtual { return YMM() }}
 )
 
 // panelCols is the width of a packed panel of B, for every family.
@@ -45,14 +47,18 @@ const panelCols = 32
 
 // gemmTile writes the kernel C[rows][32] (+)= A[rows][k] · B[k][32] for one panel of B.
 //
+// What the caller will need next it has fetched into the second-level cache meanwhile: one
+// line for every two steps of the depth, at ahead and from there on aheadStep bytes
+// further each. The two halves of AVX2 share them.
+//
 // Register plan: 2*rows accumulators; two registers for the current columns of B; a ring
 // for broadcast elements of A, so that a load never waits for the FMA before it. The
 // write-back is masked, so a panel narrower than 32 columns needs no scratch.
 func gemmTile(isa family, rows int) {
 	name := fmt.Sprintf("gemmTile%d%s", rows, isa.name)
 	TEXT(name, NOSPLIT,
-		"func(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool)")
-	Doc(fmt.Sprintf("%s computes a tile of %d rows and up to 32 columns; lda and ldc are in bytes.", name, rows))
+		"func(k int, a *float32, lda int, b *float32, c *float32, ldc int, mask uint32, accumulate bool, ahead *float32, aheadStep int)")
+	Doc(fmt.Sprintf("%s computes a tile of %d rows and up to 32 columns; lda, ldc and aheadStep are in bytes.", name, rows))
 	Pragma("noescape")
 
 	halves := panelCols / (2 * isa.width)
@@ -60,6 +66,9 @@ func gemmTile(isa family, rows int) {
 	if halves > 1 {
 		half = GP64()
 		XORQ(half, half)
+	}
+	ahead, aheadStep := Load(Param("ahead"), GP64()), Load(Param("aheadStep"), GP64())
+	if half != nil {
 		Label("half")
 	}
 	k := Load(Param("k"), GP64())
@@ -112,11 +121,15 @@ func gemmTile(isa family, rows int) {
 			ADDQ(operand.U32(4*n), base)
 		}
 	}
-	const unroll = 4
+	const unroll = 8
 	SUBQ(operand.Imm(unroll), k)
 	JLT(operand.LabelRef("tail"))
 	Label("loop")
 	for u := range unroll {
+		if u%isa.ahead == 0 {
+			PREFETCHT1(operand.Mem{Base: ahead})
+			ADDQ(aheadStep, ahead)
+		}
 		step(u)
 	}
 	advance(unroll)
@@ -289,5 +302,22 @@ func transpose(isa family) {
 	DECQ(blocks)
 	JG(operand.LabelRef("loop"))
 	VZEROUPPER()
+	RET()
+}
+
+// prefetchRows writes what asks for the place of a tile before it is computed: the rows are
+// a page or more apart, too far for the processor to see them coming.
+func prefetchRows() {
+	TEXT("prefetchRows", NOSPLIT, "func(rows int, x *float32, stride int)")
+	Doc("prefetchRows asks for rows of 32 floats, which need not begin on a cache line; stride is in bytes.")
+	Pragma("noescape")
+	rows, x, stride := Load(Param("rows"), GP64()), Load(Param("x"), GP64()), Load(Param("stride"), GP64())
+	Label("row")
+	for _, at := range []int{0, 64, 4*panelCols - 4} {
+		PREFETCHT0(operand.Mem{Base: x, Disp: at})
+	}
+	ADDQ(stride, x)
+	DECQ(rows)
+	JG(operand.LabelRef("row"))
 	RET()
 }
