@@ -45,6 +45,8 @@ type Environment struct {
 
 	Cameras []string // all that it has; Spec has those that were chosen
 
+	Substeps   int      // physics steps in a control step
+
 	// Open returns a new world of its own, in lockstep.
 	Open func() (robot.Simulator, error)
 
@@ -145,6 +147,7 @@ func pushT(o Options) Environment {
 		Spec:       pusht.New(config).Spec(),
 		RobotState: 2,
 		Cameras:    []string{pusht.Camera},
+		Substeps:   pusht.Substeps,
 		Open:       func() (robot.Simulator, error) { return pusht.New(config), nil },
 		NewPainter: func(int64) func(*image.RGBA, []float32, []float32) {
 			r := pusht.NewRenderer()
@@ -185,6 +188,7 @@ func armTable(o Options) Environment {
 		Spec:       arm.Spec(config.Cameras),
 		RobotState: len(arm.Spec(nil).Action),
 		Cameras:    arm.Cameras(),
+		Substeps:   arm.Substeps,
 		Open:       func() (robot.Simulator, error) { return arm.New(config) },
 		Model:      func(seed int64) (*physics.Model, error) { return arm.Model(config.Task, config.Split, seed) },
 		Jog: func(action []float32, m Motion) ([]float32, error) {

@@ -15,7 +15,7 @@ func benchCommand() *cobra.Command {
 		Use:   "bench",
 		Short: "Measure how fast this machine computes",
 	}
-	cmd.AddCommand(benchComputeCommand(), benchPolicyCommand())
+	cmd.AddCommand(benchComputeCommand(), benchPolicyCommand(), benchSimCommand())
 	return cmd
 }
 

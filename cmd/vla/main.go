@@ -45,6 +45,6 @@ func rootCommand() *cobra.Command {
 		SilenceErrors:     true,
 		PersistentPreRunE: func(*cobra.Command, []string) error { return compute.CheckPath() },
 	}
-	root.AddCommand(dataCommand(), trainCommand(), evalCommand(), compareCommand(), runCommand(), simCommand(), benchCommand(), tokenizeCommand(), policyCommand(), inferCommand(), versionCommand())
+	root.AddCommand(dataCommand(), trainCommand(), evalCommand(), compareCommand(), runCommand(), recordCommand(), replayCommand(), simCommand(), benchCommand(), tokenizeCommand(), policyCommand(), inferCommand(), versionCommand())
 	return root
 }

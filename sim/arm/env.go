@@ -20,7 +20,7 @@ const (
 	ControlRate = 30
 
 	// MaxSteps is the number of control steps after which an episode is over.
-	MaxSteps = 300
+	MaxSteps = 600
 )
 
 // Config is what can be chosen about an Env. Its zero value works.
@@ -212,6 +212,9 @@ func (e *Env) Look(frame *render.Frame, camera string) error {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if e.closed {
+		return fmt.Errorf("arm: look: %w", robot.ErrClosed)
+	}
 	return e.stage.draw(frame, camera)
 }
 
@@ -234,7 +237,7 @@ func (e *Env) Act(ctx context.Context, action []float32) error {
 	for i, v := range action {
 		controls[i] = float64(v)
 	}
-	for range substeps {
+	for range Substeps {
 		if err := e.engine.Step(); err != nil {
 			return fmt.Errorf("arm: act: %w", err)
 		}

@@ -10,8 +10,8 @@ import (
 	"govla/sim/render"
 )
 
-// substeps is the number of physics steps in a control step.
-const substeps = 16
+// Substeps is the number of physics steps in a control step.
+const Substeps = 16
 
 // slots is how many things the state describes besides the arm.
 const slots = 4
@@ -65,7 +65,7 @@ const (
 // newScene lays out an episode.
 func newScene(task Task, split Split, seed int64) (*scene, error) {
 	s := &scene{random: rand.New(rand.NewPCG(uint64(seed), uint64(task.index())))}
-	s.model = physics.Model{TimeStep: 1.0 / (ControlRate * substeps), Gravity: vec(0, 0, -9.81)}
+	s.model = physics.Model{TimeStep: 1.0 / (ControlRate * Substeps), Gravity: vec(0, 0, -9.81)}
 	s.friction = s.between(0.7, 1.0)
 	var err error
 	if s.bowl, err = render.NewRevolution(bowlProfile()); err != nil {

@@ -218,7 +218,7 @@ func summarise(p actions.Policy, o Options, episodes []Episode, wall time.Durati
 	r.SuccessRate = float64(successes) / float64(len(episodes))
 	r.SuccessCI95 = wilson(successes, len(episodes))
 	r.MeanMaxRewardCI95 = bootstrap(rewards)
-	r.ChunkMS, r.TickJitterMS = timesOf(latencies), timesOf(jitter)
+	r.ChunkMS, r.TickJitterMS = TimesOf(latencies), TimesOf(jitter)
 	if chunks > 0 {
 		r.CallsPerChunk = float64(calls) / float64(chunks)
 	}

@@ -55,7 +55,8 @@ type Times struct {
 	Count int     `json:"count"`
 }
 
-func timesOf(samples []time.Duration) Times {
+// TimesOf sums up durations.
+func TimesOf(samples []time.Duration) Times {
 	t := Times{Count: len(samples)}
 	if len(samples) == 0 {
 		return t

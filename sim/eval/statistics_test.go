@@ -104,13 +104,13 @@ func TestTimesOf(t *testing.T) {
 	for _, i := range rand.New(rand.NewPCG(3, 4)).Perm(100) {
 		samples = append(samples, time.Duration(i+1)*time.Millisecond)
 	}
-	if got, want := timesOf(samples), (Times{P50: 50, P95: 95, P99: 99, Max: 100, Count: 100}); got != want {
+	if got, want := TimesOf(samples), (Times{P50: 50, P95: 95, P99: 99, Max: 100, Count: 100}); got != want {
 		t.Errorf("of 1 to 100 ms: %+v, want %+v", got, want)
 	}
-	if got, want := timesOf([]time.Duration{1500 * time.Microsecond}), (Times{1.5, 1.5, 1.5, 1.5, 1}); got != want {
+	if got, want := TimesOf([]time.Duration{1500 * time.Microsecond}), (Times{1.5, 1.5, 1.5, 1.5, 1}); got != want {
 		t.Errorf("of 1.5 ms: %+v, want %+v", got, want)
 	}
-	if got := timesOf(nil); got != (Times{}) {
+	if got := TimesOf(nil); got != (Times{}) {
 		t.Errorf("of nothing: %+v", got)
 	}
 }

@@ -10,8 +10,9 @@ const (
 	// ControlRate is the number of control steps, calls of World.Step, a second.
 	ControlRate = 10
 
-	substeps    = 10 // physics steps in a control step
-	substepTime = 1.0 / (ControlRate * substeps)
+	// Substeps is the number of physics steps in a control step.
+	Substeps    = 10
+	substepTime = 1.0 / (ControlRate * Substeps)
 
 	// The PD law that pulls the agent, of unit mass, to its target.
 	stiffness = 100 // 1/s²
@@ -71,7 +72,7 @@ func (w *World) settle() { w.space.Step(substepTime) }
 func (w *World) Step(targetX, targetY float64) {
 	targetX, targetY = max(0, min(targetX, Size)), max(0, min(targetY, Size))
 	w.contacts = 0
-	for range substeps {
+	for range Substeps {
 		p, v := w.agent.Position(), w.agent.Velocity()
 		w.agent.SetVelocity(
 			v.X+(stiffness*(targetX-p.X)-friction*v.X)*substepTime,
@@ -93,7 +94,7 @@ func (w *World) State() State {
 
 // Contacts returns the mean number of points at which the block was touched during the
 // last control step, rounded up, as gym-pusht's "n_contacts".
-func (w *World) Contacts() int { return (w.contacts + substeps - 1) / substeps }
+func (w *World) Contacts() int { return (w.contacts + Substeps - 1) / Substeps }
 
 func (w *World) countContacts(arbiter *cp.Arbiter) { w.contacts += arbiter.Count() }
 
