@@ -71,8 +71,8 @@ type Simulator interface {
 
 // Score is how well an episode goes.
 type Score struct {
-	Reward  float64 `json:"reward"`  // 0 to 1, now
-	Success bool    `json:"success"` // the task is solved, now
+	Reward  float64 `json:"reward"`  // 0 to 1, now, or when the episode was over
+	Success bool    `json:"success"` // the task is solved, now, or when the episode was over
 	Done    bool    `json:"done"`    // the episode is over: solved, or out of time
 	Step    int     `json:"step"`    // control steps since the reset
 }

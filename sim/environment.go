@@ -45,7 +45,7 @@ type Environment struct {
 
 	Cameras []string // all that it has; Spec has those that were chosen
 
-	Substeps   int      // physics steps in a control step
+	Substeps int // physics steps in a control step
 
 	// Open returns a new world of its own, in lockstep.
 	Open func() (robot.Simulator, error)

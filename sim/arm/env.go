@@ -3,6 +3,7 @@ package arm
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"image"
 	"slices"
@@ -131,21 +132,34 @@ func (e *Env) reset(seed int64) error {
 	if err != nil {
 		return fmt.Errorf("arm: reset to seed %d: %w", seed, err)
 	}
-	if e.engine != nil {
-		e.engine.Close()
+	if err := e.take(s, engine); err != nil { // what was before goes on
+		return errors.Join(fmt.Errorf("arm: reset to seed %d: %w", seed, err), engine.Close())
 	}
-	e.scene, e.engine, e.score = s, engine, robot.Score{}
-	if e.stage, err = newStage(s, engine); err != nil {
-		return fmt.Errorf("arm: reset to seed %d: %w", seed, err)
+	return nil
+}
+
+// take makes the scene on the engine the one that is simulated.
+func (e *Env) take(s *scene, engine Engine) error {
+	st, err := newStage(s, engine)
+	if err != nil {
+		return err
 	}
+	var at [joints]physics.JointAddress
 	for i, name := range jointNames {
-		if e.joints[i], err = engine.Joint(name); err != nil {
-			return fmt.Errorf("arm: reset to seed %d: %w", seed, err)
+		if at[i], err = engine.Joint(name); err != nil {
+			return err
 		}
 	}
-	if e.target, err = engine.Joint(s.slots[0].body); err != nil {
-		return fmt.Errorf("arm: reset to seed %d: %w", seed, err)
+	target, err := engine.Joint(s.slots[0].body)
+	if err != nil {
+		return err
 	}
+	if e.engine != nil {
+		if err := e.engine.Close(); err != nil {
+			return err
+		}
+	}
+	e.scene, e.engine, e.stage, e.joints, e.target, e.score = s, engine, st, at, target, robot.Score{}
 	e.assess()
 	return nil
 }
@@ -234,10 +248,13 @@ func (e *Env) Act(ctx context.Context, action []float32) error {
 		return err
 	}
 	controls := e.engine.Controls()
-	for i, v := range action {
-		controls[i] = float64(v)
-	}
-	for range Substeps {
+	var before [joints]float64
+	copy(before[:], controls)
+	for k := range Substeps { // a servo does not jump to a command
+		share := float64(k+1) / Substeps
+		for i, v := range action {
+			controls[i] = before[i] + share*(float64(v)-before[i])
+		}
 		if err := e.engine.Step(); err != nil {
 			return fmt.Errorf("arm: act: %w", err)
 		}

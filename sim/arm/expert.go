@@ -89,7 +89,7 @@ func (x *expert) Predict(ctx context.Context, in actions.Input) (actions.Chunk, 
 			chunk.At(i)[j] = float32(min(max(v, jointLimits[j][0]), jointLimits[j][1]))
 		}
 		if p.held() {
-			chunk.At(i)[joints-1] = float32(m.open) // which the fingers cannot reach: they press
+			chunk.At(i)[joints-1] = float32(math.Max(m.open, p.hand.open-gripSpeed/ControlRate)) // which the fingers cannot reach: they press
 		}
 	}
 	return chunk, nil
@@ -171,9 +171,9 @@ func (p *plan) stray(random *rand.Rand) {
 	switch v := random.Float64(); {
 	case v < 0.2:
 		p.travel, p.turn = bump(0.012), random.NormFloat64()*0.15
-	case v < 0.25:
+	case v < 0.32:
 		p.near = bump(0.006)
-	case v < 0.265:
+	case v < 0.36:
 		p.drop = true
 	}
 }
@@ -253,13 +253,25 @@ func (p *plan) waypoint(task Task) move {
 	}
 }
 
+// facing returns the direction nearest to the hand's among those that differ from yaw by
+// multiples of period and that the wrist can turn to anywhere on the table: those not far
+// beyond half a period from the direction in which the arm reaches.
+func (p *plan) facing(yaw, period float64) float64 {
+	out := math.Atan2(p.target.Y, p.target.X-panX)
+	near := p.hand.yaw + turned(p.hand.yaw, yaw, period)
+	if math.Abs(turned(out, near, 2*math.Pi)) > period/2+0.3 {
+		near = out + turned(out, yaw, period)
+	}
+	return near
+}
+
 // grasp leads to the target and closes the fingers on it.
 func (p *plan) grasp(task Task) move {
 	period := math.Pi
 	if p.square {
 		period = math.Pi / 2
 	}
-	yaw := p.hand.yaw + turned(p.hand.yaw, p.targetYaw, period)
+	yaw := p.facing(p.targetYaw, period)
 	along := grip{yaw: yaw}.along()
 	// The fixed finger comes down beside the target; the moving one brings them together.
 	at := p.target.Sub(along.Scale(p.width/2 - padToHand + clearance))
@@ -310,7 +322,7 @@ func (p *plan) carry(task Task) move {
 		m.pos, m.speed = p.hand.pos.Add(p.goal.Sub(p.target)), fineSpeed
 		return m
 	}
-	if p.drop {
+	if p.drop || task == PickPlace && p.goal.Z > 0.004 { // the bowl's rim is between the fingers too
 		m.open = openWide
 		return m
 	}
@@ -344,7 +356,7 @@ func (p *plan) pushing() bool {
 	offset := p.hand.pos.Sub(p.target)
 	behind := -offset.Dot(direction)
 	beside := flat(offset).Add(direction.Scale(behind)).Norm()
-	return p.hand.pos.Z < low+0.012 && behind > cubeHalf && behind < 0.055 && beside < 0.010
+	return p.hand.pos.Z < low+0.018 && behind > cubeHalf && behind < 0.055 && beside < 0.010
 }
 
 // push gets behind the target, with both fingers side by side, and pushes.
@@ -357,7 +369,7 @@ func (p *plan) push() move {
 	to := flat(p.goal.Sub(p.target))
 	direction := to.Unit()
 	across := math.Atan2(direction.Y, direction.X) + math.Pi/2
-	yaw := p.hand.yaw + turned(p.hand.yaw, across, math.Pi)
+	yaw := p.facing(across, math.Pi)
 	start := p.target.Sub(direction.Scale(run))
 	away := flat(start.Sub(p.hand.pos)).Norm()
 	askew := math.Abs(turned(p.hand.yaw, yaw, 2*math.Pi))

@@ -84,7 +84,7 @@ func Jog(action []float32, by physics.Vec3, pitch, roll float64) ([]float32, err
 	if err != nil {
 		return nil, fmt.Errorf("arm: jog: %w", err)
 	}
-	if found.Distance > 0.002 || found.Angle > 0.02 {
+	if !found.Converged {
 		return nil, fmt.Errorf("arm: jog: (%.3f, %.3f, %.3f) is out of reach", pos.X, pos.Y, pos.Z)
 	}
 	next := make([]float32, joints)

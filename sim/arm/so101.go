@@ -32,7 +32,7 @@ const (
 	gearInertia     = 0.028  // kg·m²
 	gearFriction    = 0.052  // N·m
 	servoSpeed      = 4.7    // rad/s without load, at 12 V
-	rubberFriction  = 1.0    // of the pads on the fingers
+	rubberFriction  = 0.6    // of the pads on the fingers, below that of what they grip, which counts
 	plasticFriction = 0.4
 )
 
@@ -43,7 +43,7 @@ const (
 )
 
 // restPose is how the arm waits: the hand above the table, fingers down.
-var restPose = [joints]float64{0, -0.6, 0.7, 1.3, 0, 0.4}
+var restPose = [joints]float64{0, -0.45, 0.5, 1.5208, 0, 0.4}
 
 // part is one of the arm's geoms with its look.
 type part struct {
@@ -136,47 +136,79 @@ func armParts() []part {
 			Type: physics.Cylinder, Pos: pos.Scale(0.001), Quat: quat, Size: vec(radius/1000, 0, half/1000),
 		}, p}
 	}
-	capsule := func(body string, p paint, from, to physics.Vec3, radius float64) part { // mm
+	// A beam is a box along the line between two points of a plane that it is symmetric to;
+	// across is half its thickness in that plane, beside half its width.
+	beam := func(body string, p paint, from, to physics.Vec3, across, beside float64) part { // mm
 		along := to.Sub(from)
-		length := along.Norm()
-		// The rotation that takes z to the line's direction.
 		d := along.Unit()
-		axis, angle := vec(0, 0, 1).Cross(d).Unit(), math.Acos(d.Z)
-		return part{body, physics.Geom{
-			Type: physics.Capsule, Pos: from.Add(to).Scale(0.0005), Quat: physics.AxisAngle(axis, angle),
-			Size: vec(radius/1000, 0, length/2000),
-		}, p}
+		// The rotation that takes z to the line's direction; the line lies across y or z.
+		turn, size := physics.AxisAngle(vec(0, 1, 0), math.Atan2(d.X, d.Z)), vec(across, beside, along.Norm()/2)
+		if d.Z == 0 {
+			turn, size = physics.AxisAngle(vec(0, 0, 1), math.Atan2(d.Y, d.X)), vec(along.Norm()/2, across, beside)
+		}
+		return part{body, physics.Geom{Type: physics.Box, Pos: from.Add(to).Scale(0.0005), Quat: turn, Size: size.Scale(0.001)}, p}
 	}
 	return []part{
-		box("base", printed, vec(-22, -55, 0), vec(64, 55, 13)),
-		box("base", printed, vec(-24, -24, 13), vec(52, 24, 54)),
+		box("base", printed, vec(-22.5, 11, 0), vec(53, 49, 15)),
+		box("base", printed, vec(-22.5, -49, 0), vec(53, -11, 15)),
+		box("base", printed, vec(-22.5, -22, 0), vec(19, 22, 30)),
+		box("base", printed, vec(-22.5, -25, 28), vec(24, 25, 69.5)),
+		box("base", printed, vec(24, -16, 36), vec(53, 16, 56)),
+		box("base", servo, vec(24, -12.4, 29), vec(49, 12.4, 64)),
 		box("base", servo, vec(-31, -25.5, 26), vec(-24, 25.5, 68)),
-		cylinder("base", printed, vec(38.8, 0, 58), physics.Quat{W: 1}, 24, 6),
 
-		box("shoulder", printed, vec(-47, -23, -37), vec(12, 23, -8)),
-		cylinder("shoulder", printed, vec(0, 0, -4), physics.Quat{W: 1}, 22, 6),
-		box("shoulder", servo, vec(-42.8, -19.8, -64.4), vec(-18, 19.8, -36)),
+		box("shoulder", printed, vec(-50.6, -26.2, -37.3), vec(-15, 26.2, -9.5)),
+		box("shoulder", printed, vec(-47.3, -20, -9.5), vec(-22.5, 20, 40)),
+		box("shoulder", printed, vec(-38, -16, 36.5), vec(-20, 16, 46.3)),
+		box("shoulder", printed, vec(-22.5, -11, -9.5), vec(0, 11, 0)),
+		cylinder("shoulder", printed, vec(0, 0, -4.7), physics.Quat{W: 1}, 12, 4.8),
+		box("shoulder", printed, vec(-22.5, -12, 36.5), vec(0, 12, 46.3)),
+		cylinder("shoulder", printed, vec(0, 0, 41.4), physics.Quat{W: 1}, 12, 4.9),
+		box("shoulder", servo, vec(-42.8, -19.8, -64.4), vec(-18, 19.8, -37)),
 
-		box("upper_arm", printed, vec(-100, -12, -4), vec(-6, 12, 41)),
-		cylinder("upper_arm", printed, vec(0, 0, 18.3), physics.Quat{W: 1}, 13, 29),
-		box("upper_arm", servo, vec(-125, -38, -2), vec(-100, 8, 38)),
+		box("upper_arm", printed, vec(-130, -12, -6.8), vec(-80, 12, 42.8)),
+		box("upper_arm", printed, vec(-80, -12, -12.5), vec(-42, 12, 48.7)),
+		box("upper_arm", printed, vec(-42, -12, 33), vec(0, 12, 49.4)),
+		box("upper_arm", printed, vec(-42, -12, -13.4), vec(0, 12, 3)),
+		cylinder("upper_arm", printed, vec(0, 0, 42.5), physics.Quat{W: 1}, 12, 6.9),
+		cylinder("upper_arm", printed, vec(0, 0, -6.5), physics.Quat{W: 1}, 12, 6.9),
+		box("upper_arm", servo, vec(-125.2, -38, -1.5), vec(-100.3, -10, 37.7)),
 
-		box("lower_arm", printed, vec(-100, -11, -4), vec(-6, 11, 41)),
-		cylinder("lower_arm", printed, vec(0, 0, 18.3), physics.Quat{W: 1}, 12.5, 29),
-		box("lower_arm", servo, vec(-145, -7, -1.5), vec(-99, 17.6, 38)),
+		box("lower_arm", printed, vec(-118.5, -14.8, -8), vec(-90.5, 20.5, 43.7)),
+		box("lower_arm", printed, vec(-90.5, -12, -8), vec(-44, 12, 43.7)),
+		box("lower_arm", printed, vec(-44, -12, 33), vec(-8, 12, 47.5)),
+		box("lower_arm", printed, vec(-44, -12, -12), vec(0, 12, 3)),
+		cylinder("lower_arm", printed, vec(0, 0, 39.5), physics.Quat{W: 1}, 12, 4),
+		cylinder("lower_arm", printed, vec(0, 0, -6), physics.Quat{W: 1}, 12, 6),
+		box("lower_arm", servo, vec(-145, -7, -1.5), vec(-118.5, 17.6, 38)),
 
-		box("wrist", servo, vec(-12.4, -62, 8), vec(12.4, -23, 53)),
-		box("wrist", printed, vec(-15, -26, -8), vec(15, -4, 44)),
-		cylinder("wrist", printed, vec(0, 0, 18.3), physics.Quat{W: 1}, 12.5, 26),
+		box("wrist", printed, vec(-15.2, -62, 14), vec(15.2, -23, 53.2)),
+		box("wrist", printed, vec(-14, -55, 4), vec(14, -23, 14)),
+		box("wrist", printed, vec(-12.5, -45, -4), vec(12.5, -23, 4)),
+		box("wrist", printed, vec(-12, -36, -9), vec(12, 0, 0)),
+		box("wrist", printed, vec(-12, -23, 36), vec(12, 0, 46)),
+		cylinder("wrist", printed, vec(0, 0, 40.6), physics.Quat{W: 1}, 12, 4.6),
+		cylinder("wrist", printed, vec(0, 0, -4.4), physics.Quat{W: 1}, 12, 4.4),
 
-		box("gripper", printed, vec(-35, -24, -14), vec(29, 24, 0)),
-		box("gripper", printed, vec(-35, -22, -39), vec(-14, 22, -14)),
-		box("gripper", servo, vec(-14, -19.5, -36), vec(30, 20, -14)),
-		capsule("gripper", printed, vec(-25, 0, -42), vec(-19, 0, -90), 8),
-		box("gripper", rubber, vec(-17, -7, -104), vec(-9, 7, -76)),
+		cylinder("gripper", printed, vec(0, 0, -2.2), physics.Quat{W: 1}, 12, 3.2),
+		box("gripper", printed, vec(-35, -17, -11), vec(-24, 17, -5)),
+		box("gripper", printed, vec(-24, -24, -11), vec(30, 24, -5)),
+		box("gripper", printed, vec(-35, -17, -45), vec(-15, 17, -11)),
+		box("gripper", printed, vec(-24, -24, -33), vec(-14, 24, -11)),
+		box("gripper", servo, vec(-15, -19.8, -36), vec(30.4, 19.8, -11)),
+		box("gripper", printed, vec(-24, -9, -78), vec(-12, 9, -45)),
+		beam("gripper", printed, vec(-29.4, 0, -45.4), vec(-14.4, 0, -86.5), 4.2, 8),
+		beam("gripper", printed, vec(-15.2, 0, -85), vec(-11.1, 0, -103), 2, 6.5),
+		box("gripper", rubber, vec(-14, -7, -104), vec(-9, 7, -76)),
 
-		cylinder("moving_jaw", printed, vec(0, 0, 18.9), physics.Quat{W: 1}, 10, 23),
-		capsule("moving_jaw", printed, vec(0, -14, 18.9), vec(-2, -70, 18.9), 7.5),
-		box("moving_jaw", rubber, vec(-11.3, -82, 11.9), vec(-4.5, -54, 25.9)),
+		cylinder("moving_jaw", printed, vec(0, 0, 39.6), physics.Quat{W: 1}, 10, 3.3),
+		cylinder("moving_jaw", printed, vec(0, 0, -2.2), physics.Quat{W: 1}, 10, 2.9),
+		box("moving_jaw", printed, vec(-9.8, -22, 35.5), vec(8.8, 0, 42)),
+		box("moving_jaw", printed, vec(-9.8, -22, -4.5), vec(8.8, 0, 2)),
+		box("moving_jaw", printed, vec(-9.8, -22, 2), vec(8.5, -15, 35.5)),
+		box("moving_jaw", printed, vec(-8, -62, 11), vec(2.8, -22, 26.8)),
+		beam("moving_jaw", printed, vec(5.5, -22, 18.9), vec(0.5, -62, 18.9), 3.1, 8.5),
+		beam("moving_jaw", printed, vec(0.6, -61, 18.9), vec(-6, -78, 18.9), 3, 6),
+		box("moving_jaw", rubber, vec(-11.3, -82, 11.9), vec(-5.5, -54, 25.9)),
 	}
 }

@@ -166,7 +166,7 @@ func (t Task) score(s situation) (reward float64, success bool) {
 	flat := func(a, b physics.Vec3) float64 { return math.Hypot(a.X-b.X, a.Y-b.Y) }
 	reach := near(s.hand.Pos.Sub(s.target.Pos).Norm(), 0.25)
 	held := s.hand.Pos.Sub(s.target.Pos).Norm() < letGo
-	lifted := math.Min(1, math.Max(0, (s.target.Pos.Z-cubeHalf)/0.04))
+	lifted := math.Min(1, math.Max(0, (s.target.Pos.Z-cubeHalf)/0.02))
 	away := flat(s.target.Pos, s.goal.Pos)
 	switch t {
 	case Reach:
