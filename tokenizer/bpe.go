@@ -55,16 +55,17 @@ func (b *BPE) Encode(text string) []int32 {
 
 // AppendEncode appends the ids of text to dst, as Encode returns them.
 func (b *BPE) AppendEncode(dst []int32, text string) []int32 {
-	e, _ := b.encoders.Get().(*encoder)
-	if e == nil {
-		e = &encoder{BPE: b}
-	}
+	e := b.borrow()
 	e.text = appendValid(e.text[:0], text)
-	e.ids = dst
-	e.cut(e.text, &b.raw, &b.normalized)
-	dst, e.ids = e.ids, nil
-	b.encoders.Put(e)
-	return dst
+	return e.finish(dst)
+}
+
+// borrow returns an encoder, to be given back by its finish.
+func (b *BPE) borrow() *encoder {
+	if e, ok := b.encoders.Get().(*encoder); ok {
+		return e
+	}
+	return &encoder{BPE: b}
 }
 
 // Decode returns the text of ids, without the special tokens if skipSpecial is set. Bytes

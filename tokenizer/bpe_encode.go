@@ -26,6 +26,16 @@ type symbol struct {
 
 const noMerge = math.MaxUint32
 
+// finish appends the ids of the text in e.text, which is valid UTF-8, to dst and gives e
+// back to its BPE.
+func (e *encoder) finish(dst []int32) []int32 {
+	e.ids = dst
+	e.cut(e.text, &e.raw, &e.normalized)
+	dst, e.ids = e.ids, nil
+	e.encoders.Put(e)
+	return dst
+}
+
 // merge is an entry in the list of merges: its place, and the token that it makes.
 type merge struct {
 	rank uint32

@@ -28,7 +28,7 @@ func LoadBPE(path string) (*BPE, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read tokenizer: %w", err) // which names the file
 	}
-	b, err := parseBPE(data)
+	b, err := ParseBPE(data)
 	if err != nil {
 		return nil, fmt.Errorf("read tokenizer %s: %w", path, err)
 	}
@@ -59,8 +59,8 @@ func readFile(path string) ([]byte, error) {
 	return data, nil
 }
 
-// parseBPE makes a BPE of the contents of a tokenizer.json.
-func parseBPE(data []byte) (*BPE, error) {
+// ParseBPE makes a BPE of the contents of a tokenizer.json, as LoadBPE does of the file.
+func ParseBPE(data []byte) (*BPE, error) {
 	if !utf8.Valid(data) {
 		return nil, errors.New("is not UTF-8")
 	}

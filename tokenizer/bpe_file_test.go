@@ -25,7 +25,7 @@ const small = `{
 }`
 
 func TestLoadRefuses(t *testing.T) {
-	if _, err := parseBPE([]byte(small)); err != nil {
+	if _, err := ParseBPE([]byte(small)); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
@@ -109,7 +109,7 @@ func TestLoadRefuses(t *testing.T) {
 		if strings.Count(small, c.old) == 0 {
 			t.Fatalf("%s is not there to be replaced", c.old)
 		}
-		_, err := parseBPE([]byte(strings.Replace(small, c.old, c.new, 1)))
+		_, err := ParseBPE([]byte(strings.Replace(small, c.old, c.new, 1)))
 		if err == nil {
 			t.Errorf("%s for %s: loads, want an error", c.new, c.old)
 			continue
@@ -125,11 +125,11 @@ func TestLoadRefuses(t *testing.T) {
 // Every beginning of a file is an error, and so is something after its end.
 func TestLoadRefusesHalf(t *testing.T) {
 	for i := range small {
-		if _, err := parseBPE([]byte(small[:i])); err == nil {
+		if _, err := ParseBPE([]byte(small[:i])); err == nil {
 			t.Errorf("the first %d bytes load", i)
 		}
 	}
-	if _, err := parseBPE([]byte(small + "{")); err == nil {
+	if _, err := ParseBPE([]byte(small + "{")); err == nil {
 		t.Error("a second value after the first loads")
 	}
 }
@@ -207,7 +207,7 @@ func TestLoadAccepts(t *testing.T) {
 		"sorted":       string(sorted),
 		"merges first": `{"model": {"merges": ["a b", "a ab"], "vocab": {"a": 0, "b": 1, "ab": 2, "aab": 3}}}`,
 	} {
-		b, err := parseBPE([]byte(data))
+		b, err := ParseBPE([]byte(data))
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue

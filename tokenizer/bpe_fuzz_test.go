@@ -15,7 +15,7 @@ func FuzzParseBPE(f *testing.F) {
 	f.Add([]byte(`{"model": {"merges": ["a b", ["ab", "a"]], "vocab": {"\u0061": 0, "b": 1, "ab": 2, "aba": 9}}}`))
 	f.Add([]byte(`{"version": "1.0", "model": {"type": "BPE", "dropout": 0.0, "vocab": {}, "merges": []}}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		b, err := parseBPE(data)
+		b, err := ParseBPE(data)
 		if err != nil {
 			return
 		}

@@ -102,7 +102,7 @@ func TestMergesAsDefined(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		b, err := parseBPE(data)
+		b, err := ParseBPE(data)
 		if err != nil {
 			t.Fatal(err)
 		}

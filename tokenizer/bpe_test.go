@@ -61,7 +61,7 @@ func TestSmolVLMGolden(t *testing.T) {
 
 // In FAST a coefficient c is the character c - min_token, so that the golden coefficients
 // are texts and the golden tokens their ids.
-func TestFASTGolden(t *testing.T) {
+func TestFASTText(t *testing.T) {
 	b := load(t, "data/fast/tokenizer.json")
 	var golden struct {
 		MinToken int `json:"min_token"`
@@ -131,7 +131,7 @@ func (r *reference) file(t testing.TB, name string) []byte {
 
 func (r *reference) load(t testing.TB, name string) *BPE {
 	t.Helper()
-	b, err := parseBPE(r.file(t, name))
+	b, err := ParseBPE(r.file(t, name))
 	if err != nil {
 		t.Fatal(err)
 	}

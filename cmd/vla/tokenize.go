@@ -20,11 +20,11 @@ import (
 func tokenizeCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "tokenize",
-		Short: "Turn text into tokens",
+		Short: "Turn text and actions into tokens, and compare ways to do it",
 		Args:  cobra.NoArgs, // without it cobra takes an unknown verb for a call for help
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	command.AddCommand(tokenizeTextCommand())
+	command.AddCommand(tokenizeTextCommand(), tokenizeActionsCommand(), tokenizeCompareCommand())
 	return command
 }
 
@@ -46,7 +46,7 @@ The tokenizer is the tokenizer.json of a byte pair encoding.`,
 			}
 			// There is nothing to tidy up, and Ctrl-C could not end waiting for stdin otherwise.
 			signal.Reset(os.Interrupt, syscall.SIGTERM)
-			return tokenizeLines(cmd.OutOrStdout(), cmd.InOrStdin(), bpe)
+			return tokenizeLines(cmd.OutOrStdout(), cmd.InOrStdin(), textTokens(bpe))
 		},
 	}
 	command.Flags().StringVar(&dir, "tokenizer", "", "folder with a tokenizer.json, or the file itself")
@@ -57,51 +57,64 @@ The tokenizer is the tokenizer.json of a byte pair encoding.`,
 // maxLine is how long a line of stdin may be, in bytes.
 const maxLine = 64 << 20
 
-// tokenizeLines writes the ids of every line of in to out, and writes all it has before it
-// waits for more.
-func tokenizeLines(out io.Writer, in io.Reader, bpe *tokenizer.BPE) (err error) {
+// tokenizeLines writes to out what tokenize appends for every line of in, on a line of its
+// own, and writes all it has before it waits for more.
+func tokenizeLines(out io.Writer, in io.Reader, tokenize func(answer, line []byte) ([]byte, error)) (err error) {
 	reader, writer := bufio.NewReaderSize(in, 1<<16), bufio.NewWriterSize(out, 1<<16)
 	defer func() {
 		if flushed := writer.Flush(); err == nil && flushed != nil {
-			err = fmt.Errorf("write ids: %w", flushed)
+			err = fmt.Errorf("write tokens: %w", flushed)
 		}
 	}()
-	var (
-		line, encoded []byte
-		ids           []int32
-	)
+	var line, answer []byte
 	for number := 1; ; number++ {
 		line, err = readLine(line[:0], reader)
 		if err == io.EOF {
 			return nil
 		}
-		var text *string
 		if err == nil {
-			err = json.Unmarshal(line, &text)
-		}
-		if err == nil && text == nil {
-			err = errors.New("have null, want a JSON string")
+			answer, err = tokenize(answer[:0], line)
 		}
 		if err != nil {
 			return fmt.Errorf("line %d of stdin: %w", number, err)
 		}
-		ids = bpe.AppendEncode(ids[:0], *text)
-		encoded = append(encoded[:0], '[')
-		for i, id := range ids {
-			if i > 0 {
-				encoded = append(encoded, ',')
-			}
-			encoded = strconv.AppendInt(encoded, int64(id), 10)
-		}
-		if _, err := writer.Write(append(encoded, "]\n"...)); err != nil {
-			return fmt.Errorf("write ids: %w", err)
+		if _, err := writer.Write(append(answer, '\n')); err != nil {
+			return fmt.Errorf("write tokens: %w", err)
 		}
 		if reader.Buffered() == 0 {
 			if err := writer.Flush(); err != nil {
-				return fmt.Errorf("write ids: %w", err)
+				return fmt.Errorf("write tokens: %w", err)
 			}
 		}
 	}
+}
+
+// textTokens returns what tokenizes lines that are JSON strings.
+func textTokens(bpe *tokenizer.BPE) func(answer, line []byte) ([]byte, error) {
+	var ids []int32
+	return func(answer, line []byte) ([]byte, error) {
+		var text *string
+		if err := json.Unmarshal(line, &text); err != nil {
+			return nil, err
+		}
+		if text == nil {
+			return nil, errors.New("have null, want a JSON string")
+		}
+		ids = bpe.AppendEncode(ids[:0], *text)
+		return appendIDs(answer, ids), nil
+	}
+}
+
+// appendIDs appends ids as a JSON array.
+func appendIDs(dst []byte, ids []int32) []byte {
+	dst = append(dst, '[')
+	for i, id := range ids {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = strconv.AppendInt(dst, int64(id), 10)
+	}
+	return append(dst, ']')
 }
 
 // readLine appends the next line to line, without its end. It returns io.EOF when there is

@@ -31,6 +31,7 @@ an interruption, with --resume.`,
   vla train --data pusht_keypoints --env pusht --mirror --head flow --out my-flow --resume`,
 		Args: cobra.NoArgs,
 	}
+	cmd.AddCommand(trainTokenizerCommand())
 	f := cmd.Flags()
 	f.StringVar(&set.Data, "data", "", "folder of the LeRobotDataset (required)")
 	f.StringVar(&set.Out, "out", "", "folder to write (required)")
