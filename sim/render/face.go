@@ -114,6 +114,12 @@ func (n Vec) aside(p Vec) (u, v, w float64) {
 func (f *facePattern) shares(x float64, depth []float32, shares []int64, grain *grain) {
 	last := len(shares) - 1
 	first, end := float64(depth[0]), float64(depth[last])
+	if last > 0 && max(first, end) > 1.2*min(first, end) { // too steep for what follows to be linear
+		half := len(depth) / 2
+		f.shares(x, depth[:half], shares[:half], grain)
+		f.shares(x+float64(half), depth[half:], shares[half:], grain)
+		return
+	}
 	u0, v0 := f.u.reach(x, first), f.v.reach(x, first)
 	u1, v1 := f.u.reach(x+float64(last), end), f.v.reach(x+float64(last), end)
 	switch {
