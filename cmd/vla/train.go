@@ -21,7 +21,7 @@ func trainCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "train --data DIR --out DIR",
 		Short: "Train a policy from recorded demonstrations",
-		Long: `Train a policy from a LeRobotDataset with numeric observations.
+		Long: `Train a policy from a LeRobotDataset with numeric observations. (From pixels: vla train vla.)
 
 The output folder becomes a policy that every verb takes by --policy. It also holds
 metrics.jsonl and loss.png, and under checkpoints/last everything to go on from after
@@ -31,7 +31,7 @@ an interruption, with --resume.`,
   vla train --data pusht_keypoints --env pusht --mirror --head flow --out my-flow --resume`,
 		Args: cobra.NoArgs,
 	}
-	cmd.AddCommand(trainTokenizerCommand())
+	cmd.AddCommand(trainVLACommand(), trainTokenizerCommand())
 	f := cmd.Flags()
 	f.StringVar(&set.Data, "data", "", "folder of the LeRobotDataset (required)")
 	f.StringVar(&set.Out, "out", "", "folder to write (required)")
@@ -95,16 +95,20 @@ an interruption, with --resume.`,
 	return cmd
 }
 
-// progressPrinter reports about every ten seconds, and at the end.
+// progressPrinter reports about every ten seconds, after each validation, and at the end.
 func progressPrinter(w io.Writer) func(train.Progress) {
 	var last time.Time
 	return func(p train.Progress) {
-		if time.Since(last) < 10*time.Second && p.Step < p.Steps {
+		if time.Since(last) < 10*time.Second && p.Step < p.Steps && p.Validation == nil {
 			return
 		}
 		last = time.Now()
 		eta := (time.Duration(p.Steps-p.Step) * p.PerStep).Round(time.Second)
-		fmt.Fprintf(w, "step %d/%d  loss %.4f  lr %.2e  grad %.2f  %.1f ms/step  ETA %v\n",
-			p.Step, p.Steps, p.Loss, p.LearningRate, p.GradientNorm, p.Milliseconds, eta)
+		validation := ""
+		if p.Validation != nil {
+			validation = fmt.Sprintf("  validation %.4f", *p.Validation)
+		}
+		fmt.Fprintf(w, "step %d/%d  loss %.4f%s  lr %.2e  grad %.2f  %.1f ms/step  ETA %v\n",
+			p.Step, p.Steps, p.Loss, validation, p.LearningRate, p.GradientNorm, p.Milliseconds, eta)
 	}
 }

@@ -40,6 +40,15 @@ type Config struct {
 	ImageSpecialTokens bool   `json:"add_image_special_tokens"`
 	AdaptAloha         bool   `json:"adapt_to_pi_aloha"`
 	DeltaAloha         bool   `json:"use_delta_joint_actions_aloha"`
+
+	// What LeRobot's checkpoints do not say and govla's do, in the words of package policy.
+	Rate   float64       `json:"fps,omitempty"` // control steps a second
+	State  actions.Space `json:"state_space,omitempty"`
+	Action actions.Space `json:"action_space,omitempty"`
+
+	// RelativeTo names, for each action dimension, the state dimension that the model's
+	// actions count from. Empty where they are absolute.
+	RelativeTo []string `json:"relative_to,omitempty"`
 }
 
 // Feature is one entry of input_features or output_features.
@@ -78,6 +87,26 @@ func (f *Features) UnmarshalJSON(data []byte) error {
 		*f = append(*f, feature)
 	}
 	return nil
+}
+
+// MarshalJSON writes the object that UnmarshalJSON reads.
+func (f Features) MarshalJSON() ([]byte, error) {
+	data := []byte{'{'}
+	for i, feature := range f {
+		name, err := json.Marshal(feature.Name)
+		if err != nil {
+			return nil, err
+		}
+		value, err := json.Marshal(feature)
+		if err != nil {
+			return nil, err
+		}
+		if i > 0 {
+			data = append(data, ',')
+		}
+		data = append(append(append(data, name...), ':'), value...)
+	}
+	return append(data, '}'), nil
 }
 
 // find returns the feature called name, or nil.
@@ -178,6 +207,9 @@ func (c *Config) validate() error {
 	if _, err := vectorWidth(c.OutputFeatures, actionFeature, c.MaxActionDim); err != nil {
 		return fmt.Errorf("output_features: %w", err)
 	}
+	if err := c.validateSpaces(); err != nil {
+		return err
+	}
 	cameras := c.cameras()
 	if len(cameras) == 0 || len(cameras) > maxCameras {
 		return fmt.Errorf("input_features: %d VISUAL features, want 1 to %d", len(cameras), maxCameras)
@@ -185,6 +217,37 @@ func (c *Config) validate() error {
 	for _, camera := range cameras {
 		if len(camera.Shape) != 3 || camera.Shape[0] != 3 {
 			return fmt.Errorf("input_features: %s has shape %v, want [3, height, width]", camera.Name, camera.Shape)
+		}
+	}
+	return nil
+}
+
+// validateSpaces checks what govla adds to LeRobot's configuration.
+func (c *Config) validateSpaces() error {
+	if c.Rate != 0 && !(c.Rate >= 1e-3 && c.Rate <= 1e4) {
+		return fmt.Errorf("fps is %v, want 0.001 to 10000 control steps a second", c.Rate)
+	}
+	for _, s := range []struct {
+		name  string
+		space actions.Space
+		width int
+	}{{"state_space", c.State, c.stateDim()}, {"action_space", c.Action, c.actionDim()}} {
+		if s.space == nil {
+			continue
+		}
+		if len(s.space) != s.width {
+			return fmt.Errorf("%s names %d dimensions of %d", s.name, len(s.space), s.width)
+		}
+		if err := s.space.Validate(); err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+	}
+	if len(c.RelativeTo) != 0 && len(c.RelativeTo) != c.actionDim() {
+		return fmt.Errorf("relative_to names %d dimensions for %d of the action", len(c.RelativeTo), c.actionDim())
+	}
+	for _, name := range c.RelativeTo {
+		if c.State.Index(name) < 0 {
+			return fmt.Errorf("relative_to: state_space has no dimension %q", name)
 		}
 	}
 	return nil

@@ -216,7 +216,7 @@ func TestTimeEmbedding(t *testing.T) {
 				t.Fatal(err)
 			}
 			want := doubles(t, tensor)
-			for i, v := range timeEmbedding(stepTime(step, 10), width, 4e-3, 4) {
+			for i, v := range TimeEmbedding(stepTime(step, 10), width, 4e-3, 4) {
 				if d := v - want[i]; !(max(d, -d) < 1e-9) {
 					t.Errorf("width %d, step %d, number %d: have %v, want %v", width, step, i, v, want[i])
 				}

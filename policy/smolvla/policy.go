@@ -1,6 +1,7 @@
 package smolvla
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,6 +27,7 @@ type Policy struct {
 	processors processors
 
 	cameras []string           // names of the cameras, in the model's order
+	anchor  []int              // for each action dimension, the state's that it counts from; empty if absolute
 	before  chan *preprocessor // holds it while nobody uses it
 }
 
@@ -35,7 +37,7 @@ var _ actions.Policy = (*Policy)(nil)
 type Options struct {
 	Precision Precision // F32 unless set
 	Steps     int       // Euler steps instead of the checkpoint's num_steps; 0 keeps it
-	Rate      float64   // control steps a second, which checkpoints do not say; 30 unless set
+	Rate      float64   // control steps a second instead of the checkpoint's; 30 where neither says them
 
 	// Tokenizer is the folder of a tokenizer.json. Without it, that of the checkpoint's
 	// folder is used.
@@ -62,9 +64,7 @@ func Load(dir string, o Options) (*Policy, error) {
 	if o.Precision == "" {
 		o.Precision = F32
 	}
-	if o.Rate == 0 {
-		o.Rate = 30
-	}
+	o.Rate = cmp.Or(o.Rate, c.Rate, 30)
 	if !(o.Rate >= 1e-3 && o.Rate <= 1e4) {
 		return nil, fmt.Errorf("policy %s: %v control steps a second, want 0.001 to 10000", dir, o.Rate)
 	}
@@ -83,9 +83,12 @@ func Load(dir string, o Options) (*Policy, error) {
 	for _, feature := range c.cameras() {
 		p.cameras = append(p.cameras, cameraName(feature.Name, processors.rename))
 	}
+	for _, name := range c.RelativeTo {
+		p.anchor = append(p.anchor, c.State.Index(name))
+	}
 	p.spec = actions.PolicySpec{
 		Name:  dir,
-		State: space("state", c.stateDim()), Action: space("action", c.actionDim()),
+		State: space("state", c.stateDim(), c.State), Action: space("action", c.actionDim(), c.Action),
 		Cameras:          p.cameras,
 		ObservationSteps: 1, Horizon: c.ChunkSize, ExecuteSteps: c.ExecuteSteps,
 		Rate: o.Rate,
@@ -125,8 +128,12 @@ func cameraName(feature string, rename map[string]string) string {
 	return strings.TrimPrefix(strings.TrimPrefix(feature, cameraPrefix), "observation.")
 }
 
-// space names the dimensions of a vector, which checkpoints do not; nor do they have limits.
-func space(name string, width int) actions.Space {
+// space names the dimensions of a vector where the checkpoint does not: those of LeRobot
+// have neither names nor limits.
+func space(name string, width int, known actions.Space) actions.Space {
+	if known != nil {
+		return known
+	}
 	s := make(actions.Space, width)
 	for i := range s {
 		s[i] = actions.Dimension{Name: fmt.Sprintf("%s_%d", name, i), Min: -math.MaxFloat32, Max: math.MaxFloat32}
@@ -137,7 +144,7 @@ func space(name string, width int) actions.Space {
 // Close frees the checkpoint. The policy must not be used afterwards.
 func (p *Policy) Close() error { return p.model.Close() }
 
-// Spec says what the policy needs and what it gives. Checkpoints name neither the
+// Spec says what the policy needs and what it gives. LeRobot's checkpoints name neither the
 // dimensions nor their units and limits.
 func (p *Policy) Spec() actions.PolicySpec { return p.spec }
 
@@ -181,6 +188,9 @@ func (p *Policy) PredictTimed(ctx context.Context, in actions.Input) (actions.Ch
 		copy(action, x.Row(i))
 		if p.processors.action != nil {
 			p.processors.action.Unnormalize(action, action)
+		}
+		for j, from := range p.anchor {
+			action[j] += in.Window[0].State[from]
 		}
 	}
 	return chunk, timing, nil

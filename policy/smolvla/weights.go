@@ -159,7 +159,7 @@ func (w *weights) timeBiases(steps int, minPeriod, maxPeriod float64) compute.Ma
 	biases := compute.NewMatrix(steps, width)
 	for s := range steps {
 		row := biases.Row(s)
-		time := timeEmbedding(stepTime(s, steps), width, minPeriod, maxPeriod)
+		time := TimeEmbedding(stepTime(s, steps), width, minPeriod, maxPeriod)
 		for i := range row {
 			sum := float64(w.timeBias[i])
 			for j, v := range w.timeIn.Row(i) {
@@ -391,10 +391,10 @@ func (e *embedding) row(dst []float32, token int32, factor float32) {
 // sum in float64, rounded to float32 once.
 func stepTime(s, steps int) float32 { return float32(1 + float64(s)*(-1/float64(steps))) }
 
-// timeEmbedding returns the sines, then the cosines, of t at width/2 periods spaced
+// TimeEmbedding returns the sines, then the cosines, of t at width/2 periods spaced
 // geometrically from minPeriod to maxPeriod (SmolVLA, as pi0; Vaswani et al., arXiv
 // 1706.03762, section 3.5), computed in float64.
-func timeEmbedding(t float32, width int, minPeriod, maxPeriod float64) []float64 {
+func TimeEmbedding(t float32, width int, minPeriod, maxPeriod float64) []float64 {
 	half := width / 2
 	values := make([]float64, width)
 	for i := range half {

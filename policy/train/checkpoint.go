@@ -18,7 +18,7 @@ const trainingStateFile = "training_state.safetensors"
 // new checkpoint takes the old one's place in two steps; start goes on from the old one,
 // which lies aside, where only the first was taken.
 func (t *trainer) checkpoint() error {
-	last := filepath.Join(t.options.Out, checkpointFolder)
+	last := filepath.Join(t.Out, checkpointFolder)
 	next := last + ".new"
 	if err := os.RemoveAll(next); err != nil {
 		return fmt.Errorf("checkpoint: %w", err)
@@ -27,7 +27,7 @@ func (t *trainer) checkpoint() error {
 		return fmt.Errorf("checkpoint: %w", err)
 	}
 	var tensors []safetensors.Tensor
-	for i, p := range t.problem.graph.params {
+	for i, p := range t.graph.params {
 		for kind, values := range t.parts(i) {
 			tensor, err := safetensors.FromFloat32s(kind+"."+p.Name, safetensors.F32, values, p.Shape...)
 			if err != nil {
@@ -36,7 +36,10 @@ func (t *trainer) checkpoint() error {
 			tensors = append(tensors, tensor)
 		}
 	}
-	metadata := map[string]string{"step": strconv.Itoa(t.step), "options": t.fingerprint()}
+	metadata := map[string]string{"step": strconv.Itoa(t.step), "options": t.task.fingerprint()}
+	if t.lossCount > 0 {
+		metadata["unreported"] = fmt.Sprint(t.lossSum, " ", t.lossCount)
+	}
 	if err := safetensors.WriteFile(filepath.Join(next, trainingStateFile), tensors, metadata); err != nil {
 		return fmt.Errorf("checkpoint: %w", err)
 	}
@@ -55,7 +58,7 @@ func (t *trainer) checkpoint() error {
 
 func (t *trainer) parts(i int) map[string][]float32 {
 	s := t.state[i]
-	return map[string][]float32{"weight": t.problem.graph.params[i].Value, "first": s.first, "second": s.second, "average": s.average}
+	return map[string][]float32{"weight": t.graph.params[i].Value, "first": s.first, "second": s.second, "average": s.average}
 }
 
 func (t *trainer) restore(dir string) error {
@@ -64,13 +67,18 @@ func (t *trainer) restore(dir string) error {
 		return err
 	}
 	defer file.Close()
-	if was := file.Metadata["options"]; was != t.fingerprint() {
-		return fmt.Errorf("the run was started with other options: %s, now %s", was, t.fingerprint())
+	if was := file.Metadata["options"]; was != t.task.fingerprint() {
+		return fmt.Errorf("the run was started with other options: %s, now %s", was, t.task.fingerprint())
 	}
 	if t.step, err = strconv.Atoi(file.Metadata["step"]); err != nil {
 		return fmt.Errorf("step: %w", err)
 	}
-	for i, p := range t.problem.graph.params {
+	if unreported, ok := file.Metadata["unreported"]; ok {
+		if _, err := fmt.Sscan(unreported, &t.lossSum, &t.lossCount); err != nil {
+			return fmt.Errorf("unreported losses %q: %w", unreported, err)
+		}
+	}
+	for i, p := range t.graph.params {
 		for kind, values := range t.parts(i) {
 			saved, err := file.Float32(kind+"."+p.Name, p.Shape...)
 			if err != nil {
@@ -80,11 +88,4 @@ func (t *trainer) restore(dir string) error {
 		}
 	}
 	return nil
-}
-
-// fingerprint names the options that must not change between a run and its resumption.
-func (t *trainer) fingerprint() string {
-	o := t.options
-	return fmt.Sprintf("head=%s precision=%s seed=%d steps=%d batch=%d lr=%v warmup=%d decay=%v clip=%v ema=%v relative=%v rows=%d data=%x network=%+v",
-		o.Head, o.Precision, o.Seed, o.Steps, o.Batch, o.LearningRate, o.WarmUp, o.WeightDecay, o.ClipNorm, o.EMA, o.RelativeTo, t.examples.state.Rows, t.examples.digest, o.Network)
 }

@@ -179,7 +179,7 @@ func TestBF16RoundsTheFactors(t *testing.T) {
 	tried := 0
 	for _, op := range operations() {
 		product := strings.HasPrefix(op.name, "Linear") || strings.HasPrefix(op.name, "GatedLinear") ||
-			strings.HasPrefix(op.name, "AddLinear[") || strings.HasPrefix(op.name, "Conv")
+			strings.HasPrefix(op.name, "AddLinear[") || strings.HasPrefix(op.name, "Join") || strings.HasPrefix(op.name, "AddProjection") || strings.HasPrefix(op.name, "Conv")
 		if !product {
 			continue
 		}

@@ -87,15 +87,19 @@ func (lossTicks) Ticks(low, high float64) []plot.Tick {
 	return ticks
 }
 
-// plot draws the loss over the steps, on a logarithmic scale.
+// plot draws the loss over the steps, on a logarithmic scale, and that of the validation
+// split where there is one.
 func (m *metrics) plot() error {
-	points := make(plotter.XYs, 0, len(m.seen))
+	var training, validation plotter.XYs
 	for _, p := range m.seen {
 		if p.Loss > 0 {
-			points = append(points, plotter.XY{X: float64(p.Step), Y: p.Loss})
+			training = append(training, plotter.XY{X: float64(p.Step), Y: p.Loss})
+		}
+		if p.Validation != nil && *p.Validation > 0 {
+			validation = append(validation, plotter.XY{X: float64(p.Step), Y: *p.Validation})
 		}
 	}
-	if len(points) < 2 {
+	if len(training) < 2 {
 		return nil
 	}
 	curve := plot.New()
@@ -104,13 +108,30 @@ func (m *metrics) plot() error {
 	curve.Y.Label.Text = "loss"
 	curve.Y.Scale = plot.LogScale{}
 	curve.Y.Tick.Marker = lossTicks{}
-	line, err := plotter.NewLine(points)
-	if err != nil {
-		return fmt.Errorf("draw the loss curve: %w", err)
+	curve.Add(plotter.NewGrid())
+	for _, line := range []struct {
+		name   string
+		points plotter.XYs
+		colour color.RGBA
+	}{
+		{"training", training, color.RGBA{R: 0x1f, G: 0x77, B: 0xb4, A: 0xff}},
+		{"validation", validation, color.RGBA{R: 0xd6, G: 0x27, B: 0x28, A: 0xff}},
+	} {
+		if len(line.points) == 0 {
+			continue
+		}
+		drawn, err := plotter.NewLine(line.points)
+		if err != nil {
+			return fmt.Errorf("draw the loss curve: %w", err)
+		}
+		drawn.Color = line.colour
+		drawn.Width = vg.Points(1.5)
+		curve.Add(drawn)
+		if len(validation) > 0 {
+			curve.Legend.Add(line.name, drawn)
+		}
 	}
-	line.Color = color.RGBA{R: 0x1f, G: 0x77, B: 0xb4, A: 0xff}
-	line.Width = vg.Points(1.5)
-	curve.Add(plotter.NewGrid(), line)
+	curve.Legend.Top = true
 	if curve.Y.Min == curve.Y.Max { // which the plot would widen beyond zero
 		curve.Y.Min, curve.Y.Max = curve.Y.Min/2, curve.Y.Max*2
 	}

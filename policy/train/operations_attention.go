@@ -30,9 +30,19 @@ func (g *Graph) CausalAttention(_ string, qkv *gorgonia.Node, heads int) *gorgon
 // [batch·length, heads·size]. The mask's slices are read at every run: what they hold, the
 // padding of a batch say, may change from step to step. A token that sees none gets zeros.
 func (g *Graph) Attention(qkv *gorgonia.Node, heads, kvHeads int, mask compute.Mask, rope RoPE) *gorgonia.Node {
+	return g.selfAttention(g.Batch, qkv, heads, kvHeads, mask, rope)
+}
+
+// ImageAttention is Attention among the patches of each image, of any number of images:
+// [images·patches, 3·width] to [images·patches, width].
+func (g *Graph) ImageAttention(images int, qkv *gorgonia.Node, heads int) *gorgonia.Node {
+	return g.selfAttention(images, qkv, heads, heads, compute.Mask{}, RoPE{})
+}
+
+func (g *Graph) selfAttention(batch int, qkv *gorgonia.Node, heads, kvHeads int, mask compute.Mask, rope RoPE) *gorgonia.Node {
 	rows, width := qkv.Shape()[0], qkv.Shape()[1]
 	size := headSize(width, heads+2*kvHeads)
-	attention := g.attention(heads, kvHeads, size, mask)
+	attention := g.attention(batch, heads, kvHeads, size, mask)
 	k, v := heads*size, (heads+kvHeads)*size // where keys and values begin
 	parts := func(m compute.Matrix) (queries, keys, values compute.Matrix) {
 		return m.Columns(0, k), m.Columns(k, v), m.Columns(v, width)
@@ -40,7 +50,7 @@ func (g *Graph) Attention(qkv *gorgonia.Node, heads, kvHeads int, mask compute.M
 	var turned, cosine, sine compute.Matrix // queries and keys after RoPE
 	if rope.Positions != nil {
 		turned = compute.NewMatrix(rows, v)
-		cosine, sine = rope.table(g.Batch, rows/g.Batch, size)
+		cosine, sine = rope.table(batch, rows/batch, size)
 	}
 	turnedParts := func(m compute.Matrix) (queries, keys, values compute.Matrix) {
 		if rope.Positions == nil {
@@ -79,7 +89,7 @@ func (g *Graph) CrossAttention(q, kv *gorgonia.Node, heads, kvHeads int, mask co
 	if q.Shape()[1] != heads*size {
 		panic(fmt.Sprintf("train: cross-attention of queries %v with %d heads to keys and values %v with %d", q.Shape(), heads, kv.Shape(), kvHeads))
 	}
-	attention := g.attention(heads, kvHeads, size, mask)
+	attention := g.attention(g.Batch, heads, kvHeads, size, mask)
 	parts := func(m compute.Matrix) (keys, values compute.Matrix) {
 		return m.Columns(0, width/2), m.Columns(width/2, width)
 	}
@@ -99,12 +109,12 @@ func (g *Graph) CrossAttention(q, kv *gorgonia.Node, heads, kvHeads int, mask co
 	}, q, kv)
 }
 
-func (g *Graph) attention(heads, kvHeads, size int, mask compute.Mask) *compute.AttentionTraining {
+func (g *Graph) attention(batch, heads, kvHeads, size int, mask compute.Mask) *compute.AttentionTraining {
 	if kvHeads < 1 || heads%kvHeads != 0 {
 		panic(fmt.Sprintf("train: attention: %d heads of queries do not share %d of keys and values", heads, kvHeads))
 	}
 	return &compute.AttentionTraining{
-		Attention: compute.Attention{Heads: heads, KVHeads: kvHeads, HeadSize: size, Batch: g.Batch, BF16: g.bf16()},
+		Attention: compute.Attention{Heads: heads, KVHeads: kvHeads, HeadSize: size, Batch: batch, BF16: g.bf16()},
 		Mask:      mask,
 	}
 }

@@ -10,6 +10,10 @@ import (
 // Embedding looks rows of a learned table up, one for each of ids, which are read when the
 // graph runs and lie in [0, vocabulary): [len(ids), width].
 func (g *Graph) Embedding(name string, ids []int32, vocabulary, width int) *gorgonia.Node {
+	return g.lookUp(g.embedding(name, vocabulary, width), ids, width)
+}
+
+func (g *Graph) lookUp(table *gorgonia.Node, ids []int32, width int) *gorgonia.Node {
 	return g.fuse(fused{
 		name:  "embedding",
 		shape: tensor.Shape{len(ids), width},
@@ -24,7 +28,7 @@ func (g *Graph) Embedding(name string, ids []int32, vocabulary, width int) *gorg
 				compute.Add(gradIn[0].Row(int(id)), grad.Row(i))
 			}
 		},
-	}, g.embedding(name+".weight", vocabulary, width))
+	}, table)
 }
 
 // TokenSequence embeds g.Tokens, of which it makes Batch·length, behind each sequence's
@@ -32,8 +36,8 @@ func (g *Graph) Embedding(name string, ids []int32, vocabulary, width int) *gorg
 // i-1, and each row gets its position added. It gives [batch·length, width].
 func (g *Graph) TokenSequence(name string, start *gorgonia.Node, vocabulary, length int) *gorgonia.Node {
 	width := start.Shape()[1]
-	table := g.embedding(name+".weight", vocabulary, width)
-	position := g.embedding(name+".position", length, width)
+	table := g.embedding(name, vocabulary, width)
+	position := g.vectors(name+".position", length, width, gpt2Deviation)
 	g.Tokens = make([]int32, g.Batch*length)
 	tokens := g.Tokens
 	return g.fuse(fused{
@@ -69,8 +73,15 @@ func (g *Graph) TokenSequence(name string, start *gorgonia.Node, vocabulary, len
 	}, start, table, position)
 }
 
-// embedding is a table of vectors that start normal with deviation 0.02, as GPT-2's do.
+// gpt2Deviation is how GPT-2's embeddings start.
+const gpt2Deviation = 0.02
+
 func (g *Graph) embedding(name string, rows, width int) *gorgonia.Node {
-	normal := func() float32 { return float32(0.02 * g.rng.NormFloat64()) }
+	return g.vectors(name+".weight", rows, width, gpt2Deviation)
+}
+
+// vectors is a table of vectors that start normal with a standard deviation.
+func (g *Graph) vectors(name string, rows, width int, deviation float64) *gorgonia.Node {
+	normal := func() float32 { return float32(deviation * g.rng.NormFloat64()) }
 	return g.parameter(name, false, normal, rows, width)
 }

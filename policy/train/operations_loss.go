@@ -32,6 +32,30 @@ func (g *Graph) MeanSquaredError(prediction, target *gorgonia.Node) *gorgonia.No
 	}, prediction, target)
 }
 
+// WeightedSquaredError adds sum(weight·(prediction - target)²) over all elements. weights has
+// the shape of the two and is read when the graph runs; weights of padding are 0.
+func (g *Graph) WeightedSquaredError(prediction, target *gorgonia.Node, weights compute.Matrix) *gorgonia.Node {
+	return g.fuse(fused{
+		name:  "weightedSquaredError",
+		shape: tensor.ScalarShape(),
+		forward: func(in []compute.Matrix, loss compute.Matrix) {
+			sum := 0.0
+			for i, v := range in[0].Data {
+				d := float64(v - in[1].Data[i])
+				sum += float64(weights.Data[i]) * d * d
+			}
+			loss.Data[0] = float32(sum)
+		},
+		backward: func(in []compute.Matrix, _, grad compute.Matrix, gradIn []compute.Matrix) {
+			for i, d := range gradIn { // by the prediction, by the target
+				for j := range d.Data {
+					d.Data[j] = 2 * grad.Data[0] * weights.Data[j] * (in[i].Data[j] - in[1-i].Data[j])
+				}
+			}
+		},
+	}, prediction, target)
+}
+
 // MeanAbsoluteError adds mean(|prediction - target|) over all elements. Where the two are
 // equal its gradient is 0.
 func (g *Graph) MeanAbsoluteError(prediction, target *gorgonia.Node) *gorgonia.Node {

@@ -13,6 +13,10 @@ const NormEpsilon = 1e-5
 
 // LayerNorm normalises each row of x, [n, width].
 func (g *Graph) LayerNorm(name string, x *gorgonia.Node) *gorgonia.Node {
+	return g.layerNorm(name, x, head.LayerNormEpsilon)
+}
+
+func (g *Graph) layerNorm(name string, x *gorgonia.Node, epsilon float32) *gorgonia.Node {
 	rows, width := x.Shape()[0], x.Shape()[1]
 	gain := g.parameter(name+".weight", false, one, width)
 	shift := g.parameter(name+".bias", false, zero, width)
@@ -21,7 +25,7 @@ func (g *Graph) LayerNorm(name string, x *gorgonia.Node) *gorgonia.Node {
 		name:  "layerNorm",
 		shape: x.Shape().Clone(),
 		forward: func(in []compute.Matrix, y compute.Matrix) {
-			compute.LayerNorm(y, in[0], in[1].Data, in[2].Data, head.LayerNormEpsilon, mean, inverse)
+			compute.LayerNorm(y, in[0], in[1].Data, in[2].Data, epsilon, mean, inverse)
 		},
 		backward: func(in []compute.Matrix, _, grad compute.Matrix, gradIn []compute.Matrix) {
 			compute.LayerNormGrad(gradIn[0], gradIn[1].Data, gradIn[2].Data, false, grad, in[0], in[1].Data, mean, inverse)

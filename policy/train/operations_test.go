@@ -110,6 +110,7 @@ func operations() []operation {
 		})
 	}
 	all = append(all, imageOperations()...)
+	all = append(all, tokenOperations()...)
 	return append(all, lossOperations()...)
 }
 
@@ -131,6 +132,8 @@ type attentionCase struct {
 	cross                  bool
 	causal, padding, pairs bool // what hides keys, see sees
 	rope                   RoPE
+
+	visible func(b, i, j int) bool // instead of the above; nil leaves it to them
 }
 
 var attentionCases = []attentionCase{
@@ -154,6 +157,9 @@ var attentionCases = []attentionCase{
 
 // sees says whether query i of sequence b sees key j.
 func (c attentionCase) sees(b, i, j int) bool {
+	if c.visible != nil {
+		return c.visible(b, i, j)
+	}
 	return !(c.causal && j > i || c.padding && c.padded(b, j) || c.pairs && hiddenPair(i, j))
 }
 
@@ -316,6 +322,20 @@ func lossOperations() []operation {
 				return g.MeanSquaredError(leaf("x", s[0], s[1]), leaf("goal", s[0], s[1]))
 			},
 			plain: func(p *plain) *gorgonia.Node { return p.ok(gorgonia.Mean(p.ok(gorgonia.Square(difference(p))))) },
+		}, operation{
+			name: fmt.Sprint("WeightedSquaredError", s),
+			loss: true,
+			fused: func(g *Graph, leaf leaf) *gorgonia.Node {
+				weights := compute.NewMatrix(s[0], s[1])
+				for i := range weights.Data {
+					weights.Data[i] = float32(i%3) / 2
+				}
+				return g.WeightedSquaredError(leaf("x", s[0], s[1]), leaf("goal", s[0], s[1]), weights)
+			},
+			plain: func(p *plain) *gorgonia.Node {
+				weights := p.matrix(s[0], s[1], func(i, j int) float64 { return float64((i*s[1]+j)%3) / 2 })
+				return p.ok(gorgonia.Sum(p.times(weights, p.ok(gorgonia.Square(difference(p))))))
+			},
 		}, operation{
 			name: fmt.Sprint("MeanAbsoluteError", s),
 			loss: true,

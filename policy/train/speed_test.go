@@ -21,7 +21,7 @@ func BenchmarkStep(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			defer t.problem.vm.Close()
+			defer t.vm.Close()
 			for b.Loop() {
 				if _, _, err := t.advance(); err != nil {
 					b.Fatal(err)

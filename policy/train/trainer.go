@@ -10,20 +10,41 @@ import (
 	"path/filepath"
 	"time"
 
-	"govla/actions"
 	"govla/internal/compute"
-	"govla/internal/safetensors"
-	"govla/policy"
 )
+
+// task is what is trained: how batches get into a graph whose loss is to fall, and what
+// policy the graph's parameters make.
+type task interface {
+	// fill puts a batch that depends on rng alone into the graph.
+	fill(rng *rand.Rand)
+
+	// validation is how many batches of examples that are not trained on there are; each is
+	// always the same. fillValidation puts one of them into the graph.
+	validation() int
+	fillValidation(i int)
+
+	// write saves a policy in the folder dir, with values for the graph's parameters.
+	write(dir string, values [][]float32) error
+
+	// fingerprint names the options that must not change between a run and its resumption.
+	fingerprint() string
+}
 
 // trainer is a run in progress.
 type trainer struct {
-	options  Options
-	examples *examples
-	problem  *problem
-	state    []optimizerState // by parameter
-	step     int              // steps done
-	metrics  *metrics
+	Schedule
+	*program
+	task    task
+	state   []optimizerState // by parameter
+	step    int              // steps done
+	metrics *metrics
+
+	// Of the steps since the last report.
+	lossSum   float64
+	lossCount int
+	reported  int       // step of that report, or the first of the run
+	began     time.Time // when the step after it did, less what checkpoints took
 }
 
 // optimizerState goes with one parameter; all slices have its length.
@@ -32,100 +53,78 @@ type optimizerState struct{ first, second, average []float32 }
 // ErrInterrupted means that the run was stopped after writing a checkpoint to go on from.
 var ErrInterrupted = errors.New("training was interrupted")
 
-// Run trains a policy and writes it to o.Out. When ctx is done it writes a checkpoint,
-// from which a run with Resume goes on as if nothing had happened, and returns an error
-// that wraps ErrInterrupted.
-func Run(ctx context.Context, o Options) error {
-	t, err := start(ctx, o)
-	if err != nil {
+// newTrainer begins a run, or goes on with the one in s.Out. It owns the program.
+func newTrainer(s Schedule, p *program, task task) (*trainer, error) {
+	t := &trainer{Schedule: s, program: p, task: task}
+	for _, p := range t.graph.params {
+		n := len(p.Value)
+		t.state = append(t.state, optimizerState{make([]float32, n), make([]float32, n), append([]float32(nil), p.Value...)})
+	}
+	if err := t.open(); err != nil {
+		t.vm.Close()
+		return nil, err
+	}
+	return t, nil
+}
+
+func (t *trainer) open() (err error) {
+	if t.Resume {
+		last := filepath.Join(t.Out, checkpointFolder)
+		if err := t.restore(last); err != nil {
+			return fmt.Errorf("resume from %s: %w", last, err)
+		}
+	}
+	if err := os.MkdirAll(t.Out, 0o755); err != nil {
 		return err
 	}
-	defer t.problem.vm.Close()
+	t.metrics, err = openMetrics(t.Out, t.step)
+	return err
+}
+
+// run trains to the end, or until ctx is done.
+func (t *trainer) run(ctx context.Context) error {
+	defer t.vm.Close()
 	defer t.metrics.close()
 	if err := t.loop(ctx); err != nil {
 		return err
 	}
-	return t.writePolicy(o.Out)
+	return t.writePolicy(t.Out)
 }
 
-func start(ctx context.Context, o Options) (*trainer, error) {
-	if err := o.validate(); err != nil {
-		return nil, err
+// writePolicy saves the averaged weights as a policy folder.
+func (t *trainer) writePolicy(dir string) error {
+	average := make([][]float32, len(t.state))
+	for i := range average {
+		average[i] = t.state[i].average
 	}
-	last := filepath.Join(o.Out, checkpointFolder)
-	_, err := os.Stat(last)
-	if errors.Is(err, os.ErrNotExist) && os.Rename(last+".old", last) == nil { // see checkpoint
-		err = nil
-	}
-	switch {
-	case o.Resume && err != nil:
-		return nil, fmt.Errorf("resume: no checkpoint: %w", err)
-	case !o.Resume && err == nil:
-		return nil, fmt.Errorf("%s holds an earlier run; go on with it by --resume, or choose another folder", o.Out)
-	}
-	e, err := load(ctx, &o)
-	if err != nil {
-		return nil, err
-	}
-	o.Network.ObservationDim = o.ObservationSteps * e.state.Cols
-	o.Network.Horizon, o.Network.ActionDim = o.Horizon, e.action.Cols
-	t := &trainer{options: o, examples: e}
-	if err := t.checkSpaces(); err != nil {
-		return nil, err
-	}
-	rng := rand.New(rand.NewPCG(o.Seed, 0))
-	if t.problem, err = newProblem(o.Head, o.Network, o.Batch, o.Precision, rng); err != nil {
-		return nil, err
-	}
-	for _, p := range t.problem.graph.params {
-		n := len(p.Value)
-		t.state = append(t.state, optimizerState{make([]float32, n), make([]float32, n), append([]float32(nil), p.Value...)})
-	}
-	if o.Resume {
-		if err := t.restore(last); err != nil {
-			return nil, fmt.Errorf("resume from %s: %w", last, err)
-		}
-	}
-	if err := os.MkdirAll(o.Out, 0o755); err != nil {
-		return nil, err
-	}
-	t.metrics, err = openMetrics(o.Out, t.step)
-	return t, err
+	return t.task.write(dir, average)
 }
 
 func (t *trainer) loop(ctx context.Context) error {
-	o := &t.options
-	begin, reported, sum, count := time.Now(), t.step, 0.0, 0
-	for t.step < o.Steps {
+	t.reported, t.began = t.step, time.Now()
+	for t.step < t.Steps {
 		if err := ctx.Err(); err != nil {
 			if err := t.checkpoint(); err != nil {
 				return err
 			}
-			return fmt.Errorf("step %d of %d: %w; go on with --resume", t.step, o.Steps, ErrInterrupted)
+			return fmt.Errorf("step %d of %d: %w; go on with --resume", t.step, t.Steps, ErrInterrupted)
 		}
 		loss, norm, err := t.advance()
 		if err != nil {
 			return fmt.Errorf("step %d: %w", t.step, err)
 		}
-		sum += loss
-		count++
-		if t.step%reportEvery == 0 || t.step == o.Steps {
-			perStep := time.Since(begin) / time.Duration(t.step-reported)
-			p := Progress{Step: t.step, Steps: o.Steps, Loss: sum / float64(count), LearningRate: t.learningRate(t.step),
-				GradientNorm: norm, PerStep: perStep, Milliseconds: float64(perStep.Microseconds()) / 1e3}
-			if err := t.metrics.write(p); err != nil {
+		t.lossSum += loss
+		t.lossCount++
+		end := t.step == t.Steps
+		save := t.step%t.CheckpointEvery == 0 || end
+		validate := save && t.task.validation() > 0
+		if t.step%t.ReportEvery == 0 || validate || end {
+			if err := t.report(norm, validate); err != nil {
 				return err
 			}
-			if o.OnProgress != nil {
-				o.OnProgress(p)
-			}
-			begin, reported, sum, count = time.Now(), t.step, 0, 0
 		}
-		if t.step%o.CheckpointEvery == 0 || t.step == o.Steps {
-			if err := t.checkpoint(); err != nil {
-				return err
-			}
-			if err := t.metrics.plot(); err != nil {
+		if save {
+			if err := t.save(ctx); err != nil {
 				return err
 			}
 		}
@@ -133,139 +132,101 @@ func (t *trainer) loop(ctx context.Context) error {
 	return nil
 }
 
-const reportEvery = 100 // steps
+// report says how the steps since the last report went, and with validate how the averaged
+// weights do.
+func (t *trainer) report(norm float64, validate bool) (err error) {
+	perStep := time.Since(t.began) / time.Duration(max(1, t.step-t.reported))
+	p := Progress{Step: t.step, Steps: t.Steps, Loss: t.lossSum / float64(t.lossCount), LearningRate: t.learningRate(t.step),
+		GradientNorm: norm, PerStep: perStep, Milliseconds: float64(perStep.Microseconds()) / 1e3}
+	if validate {
+		if p.Validation, err = t.validate(); err != nil {
+			return fmt.Errorf("validate at step %d: %w", t.step, err)
+		}
+	}
+	t.lossSum, t.lossCount = 0, 0
+	t.reported, t.began = t.step, time.Now()
+	if err := t.metrics.write(p); err != nil {
+		return err
+	}
+	if t.OnProgress != nil {
+		t.OnProgress(p)
+	}
+	return nil
+}
+
+// save writes a checkpoint and draws the loss curve.
+func (t *trainer) save(ctx context.Context) error {
+	began := time.Now()
+	if err := t.checkpoint(); err != nil {
+		return err
+	}
+	if err := t.metrics.plot(); err != nil {
+		return err
+	}
+	if t.OnCheckpoint != nil {
+		dir := filepath.Join(t.Out, checkpointFolder, "pretrained_model")
+		if err := t.OnCheckpoint(ctx, t.step, dir); err != nil && ctx.Err() == nil {
+			return fmt.Errorf("after the checkpoint of step %d: %w", t.step, err)
+		}
+	}
+	t.began = t.began.Add(time.Since(began)) // is no step's time
+	return nil
+}
+
+// validate returns the mean loss of the averaged weights over the validation batches.
+func (t *trainer) validate() (*float64, error) {
+	batches := t.task.validation()
+	t.swapAverages()
+	defer t.swapAverages()
+	mean := 0.0
+	for i := range batches {
+		t.task.fillValidation(i)
+		loss, err := t.Run()
+		if err != nil {
+			return nil, err
+		}
+		mean += float64(loss) / float64(batches)
+	}
+	return &mean, nil
+}
+
+// swapAverages exchanges the weights and their averages.
+func (t *trainer) swapAverages() {
+	for i, p := range t.graph.params {
+		for j, v := range t.state[i].average {
+			t.state[i].average[j], p.Value[j] = p.Value[j], v
+		}
+	}
+}
 
 // advance takes one optimiser step on a fresh batch. The batch depends on the seed and
 // the step alone, so that a resumed run sees what an uninterrupted one would have seen.
 func (t *trainer) advance() (loss, norm float64, err error) {
-	o := &t.options
 	t.step++
-	t.problem.fill(t.examples, rand.New(rand.NewPCG(o.Seed, uint64(t.step))))
-	l, err := t.problem.Run()
+	t.task.fill(rand.New(rand.NewPCG(t.Seed, uint64(t.step))))
+	l, err := t.Run()
 	if err != nil {
 		return 0, 0, err
 	}
 	if loss = float64(l); math.IsNaN(loss) || math.IsInf(loss, 0) {
 		return 0, 0, fmt.Errorf("the loss is %v; lower the learning rate", loss)
 	}
-	params := t.problem.graph.params
+	params := t.graph.params
 	for _, p := range params {
 		norm += compute.SumOfSquares(p.Gradient())
 	}
 	if norm = math.Sqrt(norm); math.IsNaN(norm) || math.IsInf(norm, 0) { // before it gets into the weights
 		return 0, 0, fmt.Errorf("the gradient's norm is %v; lower the learning rate", norm)
 	}
-	scale := float32(math.Min(1, o.ClipNorm/(norm+1e-12)))
+	scale := float32(math.Min(1, t.ClipNorm/(norm+1e-12)))
 	for i, p := range params {
 		adamw := compute.AdamW{LearningRate: float32(t.learningRate(t.step)), Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8,
-			EMA: float32(t.emaDecay())}
+			EMA: float32(t.emaDecay(t.step))}
 		if p.Decay {
-			adamw.WeightDecay = float32(o.WeightDecay)
+			adamw.WeightDecay = float32(t.WeightDecay)
 		}
 		s := t.state[i]
 		adamw.Step(t.step, p.Value, p.Gradient(), s.first, s.second, s.average, scale)
 	}
 	return loss, norm, nil
-}
-
-// learningRate rises linearly over the warm-up and falls to zero along half a cosine.
-func (t *trainer) learningRate(step int) float64 {
-	o := &t.options
-	if step <= o.WarmUp {
-		return o.LearningRate * float64(step) / float64(max(o.WarmUp, 1))
-	}
-	done := float64(step-o.WarmUp) / float64(max(o.Steps-o.WarmUp, 1))
-	return o.LearningRate * 0.5 * (1 + math.Cos(math.Pi*done))
-}
-
-// emaDecay lets the average follow the weights closely at first, when they move fast.
-func (t *trainer) emaDecay() float64 {
-	return math.Min(t.options.EMA, float64(1+t.step)/float64(10+t.step))
-}
-
-// writePolicy saves the averaged weights as a policy folder. They are stored as F16: its
-// rounding, 2^-11 relative, is far below what training leaves undetermined.
-func (t *trainer) writePolicy(dir string) error {
-	c := policy.Checkpoint{Config: t.config(), Stats: map[string]actions.Stats{"action": t.examples.actionStats}}
-	for _, f := range t.examples.features {
-		c.Stats[f.name] = f.stats
-	}
-	for i, p := range t.problem.graph.params {
-		tensor, err := safetensors.FromFloat32s(p.Name, safetensors.F16, t.state[i].average, p.Shape...)
-		if err != nil {
-			return err
-		}
-		c.Tensors = append(c.Tensors, tensor)
-	}
-	return c.Write(dir)
-}
-
-func (t *trainer) config() policy.Config {
-	o, e := &t.options, t.examples
-	c := policy.Config{
-		Type: o.Head, ObservationSteps: o.ObservationSteps, Horizon: o.Horizon, ExecuteSteps: o.ExecuteSteps, Rate: e.fps,
-		Normalization: map[string]actions.NormalizationMode{
-			"STATE": actions.MinMax, "ENV": actions.MinMax, "ACTION": o.actionNormalization(),
-		},
-		InputFeatures:  map[string]policy.Feature{},
-		OutputFeatures: map[string]policy.Feature{"action": {Type: "ACTION", Shape: []int{e.action.Cols}}},
-		State:          o.State,
-		Action:         o.Action,
-		RelativeTo:     o.RelativeTo,
-		Network:        o.Network,
-	}
-	for _, f := range e.features {
-		c.InputFeatures[f.name] = policy.Feature{Type: f.kind, Shape: []int{f.width}}
-	}
-	if o.Head == "flow" {
-		c.EulerSteps = o.EulerSteps
-	} else {
-		c.Temperature = 1
-	}
-	if c.State == nil {
-		for _, f := range e.features {
-			c.State = append(c.State, spaceFromData(f.name, f.names, f.stats)...)
-		}
-	}
-	if c.Action == nil {
-		c.Action = spaceFromData("action", e.actionNames, e.actionRange)
-	}
-	return c
-}
-
-// checkSpaces reports spaces that the trained policy could not be saved with.
-func (t *trainer) checkSpaces() error {
-	c := t.config()
-	for _, s := range []struct {
-		name  string
-		space actions.Space
-		width int
-	}{{"state", c.State, t.examples.state.Cols}, {"action", c.Action, t.examples.action.Cols}} {
-		if len(s.space) != s.width {
-			return fmt.Errorf("%s space has %d dimensions, but the recording has %d", s.name, len(s.space), s.width)
-		}
-		if err := s.space.Validate(); err != nil {
-			return fmt.Errorf("%s %w", s.name, err)
-		}
-	}
-	return nil
-}
-
-// spaceFromData names dimensions as the recording does and limits them to the range seen.
-func spaceFromData(feature string, names []string, s actions.Stats) actions.Space {
-	space := make(actions.Space, len(s.Min))
-	for i := range space {
-		space[i] = actions.Dimension{Name: dimensionName(feature, names, len(space), i), Min: s.Min[i], Max: s.Max[i]}
-		if space[i].Min == space[i].Max {
-			space[i].Max = math.Nextafter32(space[i].Max, math.MaxFloat32)
-		}
-	}
-	return space
-}
-
-func dimensionName(feature string, names []string, width, i int) string {
-	if len(names) == width {
-		return names[i]
-	}
-	return fmt.Sprintf("%s_%d", feature, i)
 }

@@ -422,7 +422,7 @@ func space(names ...string) (s actions.Space) {
 // TestLearningRate holds the schedule against its closed form at the points where that is
 // a plain number.
 func TestLearningRate(t *testing.T) {
-	tr := &trainer{options: Options{LearningRate: 8, WarmUp: 100, Steps: 1100}}
+	tr := &trainer{Schedule: Schedule{LearningRate: 8, WarmUp: 100, Steps: 1100}}
 	for step, want := range map[int]float64{
 		1: 0.08, 50: 4, 100: 8,
 		350:  4 * (1 + math.Sqrt2/2), // a quarter of the way down: cos(pi/4)
@@ -444,7 +444,7 @@ func TestLearningRate(t *testing.T) {
 	if math.Abs(sum/1000-4) > 0.01 { // half a cosine has the mean of its ends
 		t.Errorf("the mean of the decay is %v, want 4", sum/1000)
 	}
-	tr.options.WarmUp = 0
+	tr.WarmUp = 0
 	if got := tr.learningRate(1); math.Abs(got-8) > 1e-4 {
 		t.Errorf("without a warm-up the first step has rate %v, want 8", got)
 	}
@@ -459,9 +459,9 @@ func TestAdvance(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer tr.problem.vm.Close()
+	defer tr.vm.Close()
 	defer tr.metrics.close()
-	params := tr.problem.graph.params
+	params := tr.graph.params
 	type shadow struct{ weight, first, second, average []float64 }
 	shadows := make([]shadow, len(params))
 	for i, p := range params {
@@ -526,9 +526,9 @@ func TestDivergenceIsAnError(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer tr.problem.vm.Close()
+		defer tr.vm.Close()
 		defer tr.metrics.close()
-		p := tr.problem.graph.params[0]
+		p := tr.graph.params[0]
 		p.Value[0] = float32(math.NaN())
 		if _, _, err := tr.advance(); err == nil {
 			t.Errorf("%s: a weight that is not a number was trained on", kind)

@@ -1,0 +1,265 @@
+package train
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"govla/actions"
+	"govla/actions/recording"
+	"govla/internal/compute"
+	"govla/tokenizer"
+)
+
+// demonstrations are a recording with cameras in memory.
+type demonstrations struct {
+	cameras    []string       // features
+	size       int            // side of the images
+	pixels     []byte         // [rows][cameras][size][size][3]
+	state      compute.Matrix // [rows, dim], normalised
+	action     compute.Matrix // [rows, dim], as recorded
+	anchor     compute.Matrix // [rows, dim]: what a chunk's actions count from; zeros where they are absolute
+	norm       *actions.Normalizer
+	windows    *recording.Windows
+	starts     []int // first row of each episode
+	horizon    int
+	tokens     [][]int32 // of each row's instruction
+	training   []int     // rows to train on
+	validation []int     // rows of the other episodes
+	tokenizer  []byte    // tokenizer.json
+	vocabulary int
+	longest    int // tokens of the longest instruction
+
+	stateNames, actionNames []string
+	relativeTo              []string      // of each action dimension; nil where actions are absolute
+	stateStats, actionStats actions.Stats // what the normalisers take
+	stateRange, actionRange actions.Stats // as recorded
+	fps                     float64
+	digest                  uint64
+}
+
+const stateFeature = "observation.state"
+
+// loadDemonstrations reads the recording, decodes all its images, and normalises states and
+// actions by their statistics over the episodes to train on.
+func loadDemonstrations(ctx context.Context, o *VLAOptions) (*demonstrations, error) {
+	dataset, err := recording.Open(o.Data)
+	if err != nil {
+		return nil, err
+	}
+	d := &demonstrations{size: o.Network.ImageSize, horizon: o.Network.Horizon, fps: dataset.Info.FPS}
+	if d.cameras, err = cameraFeatures(dataset.Info, o.Cameras); err != nil {
+		return nil, fmt.Errorf("%s: %w", o.Data, err)
+	}
+	for _, name := range []string{stateFeature, "action"} {
+		if f, ok := dataset.Info.Features[name]; !ok || !f.Numeric() {
+			return nil, fmt.Errorf("%s: no numeric feature called %s", o.Data, name)
+		}
+	}
+	table, err := dataset.Load(ctx, stateFeature, "action")
+	if err != nil {
+		return nil, err
+	}
+	if table.Rows == 0 {
+		return nil, fmt.Errorf("%s: the recording has no rows", o.Data)
+	}
+	if d.windows, err = table.Windows(1, 0, d.horizon); err != nil {
+		return nil, err
+	}
+	d.starts = table.EpisodeStarts
+	state, action := table.Columns[stateFeature], table.Columns["action"]
+	d.state = compute.Dense(table.Rows, state.Width, state.Values)
+	d.action = compute.Dense(table.Rows, action.Width, action.Values)
+	d.digest = digest(d.state, d.action)
+	d.stateNames = names(stateFeature, dataset.Info, o.State)
+	d.actionNames = names("action", dataset.Info, o.Action)
+	d.split(table, o)
+	if err := d.normalise(o); err != nil {
+		return nil, fmt.Errorf("%s: %w", o.Data, err)
+	}
+	if err := d.readInstructions(ctx, dataset, table, o); err != nil {
+		return nil, fmt.Errorf("%s: %w", o.Data, err)
+	}
+	return d, d.decode(ctx, dataset, o)
+}
+
+// cameraFeatures returns the cameras asked for, or all in the order of their names.
+func cameraFeatures(info *recording.Info, chosen []string) ([]string, error) {
+	var all []string
+	for _, name := range slices.Sorted(maps.Keys(info.Features)) {
+		if info.Features[name].Camera() {
+			all = append(all, name)
+		}
+	}
+	if len(all) == 0 {
+		return nil, errors.New("the recording has no camera")
+	}
+	if len(chosen) == 0 {
+		return all, nil
+	}
+	var features []string
+	for _, name := range chosen {
+		at := slices.IndexFunc(all, func(feature string) bool { return shortName(feature) == name })
+		if at < 0 || slices.Contains(features, all[at]) {
+			return nil, fmt.Errorf("camera %q: not there or chosen twice; choose from %v", name, all)
+		}
+		features = append(features, all[at])
+	}
+	return features, nil
+}
+
+// shortName is how a robot calls the camera of a feature.
+func shortName(feature string) string {
+	return strings.TrimPrefix(strings.TrimPrefix(feature, "observation."), "images.")
+}
+
+// names returns those of a vector's dimensions.
+func names(feature string, info *recording.Info, space actions.Space) []string {
+	if space != nil {
+		return space.Names()
+	}
+	f := info.Features[feature]
+	all := make([]string, f.Width())
+	for i := range all {
+		all[i] = dimensionName(feature, f.Names, len(all), i)
+	}
+	return all
+}
+
+// split chooses the episodes that are not trained on, by the seed.
+func (d *demonstrations) split(table *recording.Table, o *VLAOptions) {
+	episodes := len(table.EpisodeStarts) - 1
+	order := rand.New(rand.NewPCG(o.Seed, 0x5eed)).Perm(episodes)
+	held := map[int]bool{}
+	for _, e := range order[:int(o.ValidationShare*float64(episodes))] {
+		held[e] = true
+	}
+	for e := range episodes {
+		for row := table.EpisodeStarts[e]; row < table.EpisodeStarts[e+1]; row++ {
+			if held[e] {
+				d.validation = append(d.validation, row)
+			} else {
+				d.training = append(d.training, row)
+			}
+		}
+	}
+}
+
+// normalise scales the states, and finds what chunks count from and the scale of their values.
+func (d *demonstrations) normalise(o *VLAOptions) (err error) {
+	d.stateRange, d.actionRange = statistics(d.state), statistics(d.action)
+	d.anchor = compute.NewMatrix(d.action.Rows, d.action.Cols)
+	if o.Relative {
+		if d.relativeTo = o.RelativeTo; len(d.relativeTo) == 0 {
+			d.relativeTo = d.actionNames
+		}
+		if len(d.relativeTo) != d.action.Cols {
+			return fmt.Errorf("relative actions: %d state dimensions named for %d action dimensions", len(d.relativeTo), d.action.Cols)
+		}
+		for j, name := range d.relativeTo {
+			at := slices.Index(d.stateNames, name)
+			if at < 0 {
+				return fmt.Errorf("relative actions: the state has no dimension %q; it has %v: name them in relative_to, or set relative_actions to false", name, d.stateNames)
+			}
+			for i := range d.action.Rows {
+				d.anchor.Row(i)[j] = d.state.Row(i)[at]
+			}
+		}
+	}
+	states := compute.NewMatrix(len(d.training), d.state.Cols)
+	var values []float32 // of all actions of all chunks that are trained on
+	var w recording.Window
+	for i, row := range d.training {
+		copy(states.Row(i), d.state.Row(row))
+		d.windows.At(row, &w)
+		for k, action := range w.Actions {
+			if w.Padding[k] {
+				continue
+			}
+			for j, v := range d.action.Row(action) {
+				values = append(values, v-d.anchor.Row(row)[j])
+			}
+		}
+	}
+	d.stateStats = widen(statistics(states))
+	d.actionStats = widen(statistics(compute.Dense(len(values)/d.action.Cols, d.action.Cols, values)))
+	stateNorm, err := actions.NewNormalizer(stateFeature, actions.MeanStd, d.stateStats, d.state.Cols)
+	if err != nil {
+		return err
+	}
+	for i := range d.state.Rows {
+		stateNorm.Normalize(d.state.Row(i), d.state.Row(i))
+	}
+	d.norm, err = actions.NewNormalizer("action", actions.MeanStd, d.actionStats, d.action.Cols)
+	return err
+}
+
+// widen raises deviations to a hundredth of the largest. A joint that hardly moved in the
+// recording would otherwise become huge when it does.
+func widen(s actions.Stats) actions.Stats {
+	least := slices.Max(s.Std) / 100
+	if least == 0 {
+		least = 1
+	}
+	for i := range s.Std {
+		s.Std[i] = max(s.Std[i], least)
+	}
+	return s
+}
+
+// readInstructions turns the instruction of each row into tokens.
+func (d *demonstrations) readInstructions(ctx context.Context, dataset *recording.Dataset, table *recording.Table, o *VLAOptions) error {
+	instructions := make([]string, table.Rows)
+	for e, episode := range dataset.Episodes {
+		for row := table.EpisodeStarts[e]; row < table.EpisodeStarts[e+1]; row++ {
+			switch {
+			case table.Task != nil:
+				instructions[row] = dataset.Tasks[table.Task[row]]
+			case len(episode.Tasks) > 0:
+				instructions[row] = episode.Tasks[0]
+			}
+			// As the published preprocessing does it.
+			if !strings.HasSuffix(instructions[row], "\n") {
+				instructions[row] += "\n"
+			}
+		}
+	}
+	bpe, err := d.openTokenizer(ctx, instructions, o)
+	if err != nil {
+		return err
+	}
+	d.vocabulary = bpe.Size()
+	known := map[string][]int32{}
+	for _, text := range instructions {
+		tokens, ok := known[text]
+		if !ok {
+			if tokens = bpe.Encode(text); len(tokens) > o.Network.MaxTokens {
+				return fmt.Errorf("instruction %q has %d tokens, and max_tokens is %d", text, len(tokens), o.Network.MaxTokens)
+			}
+			known[text] = tokens
+			d.longest = max(d.longest, len(tokens))
+		}
+		d.tokens = append(d.tokens, tokens)
+	}
+	return nil
+}
+
+func (d *demonstrations) openTokenizer(ctx context.Context, instructions []string, o *VLAOptions) (bpe *tokenizer.BPE, err error) {
+	if path := o.Tokenizer; path != "" {
+		if info, err := os.Stat(path); err == nil && info.IsDir() {
+			path = filepath.Join(path, "tokenizer.json")
+		}
+		if d.tokenizer, err = os.ReadFile(path); err != nil {
+			return nil, err
+		}
+	} else if d.tokenizer, err = tokenizer.TrainBPE(ctx, slices.Values(instructions), tokenizer.BPETraining{Vocabulary: o.Vocabulary}); err != nil {
+		return nil, err
+	}
+	return tokenizer.ParseBPE(d.tokenizer)
+}

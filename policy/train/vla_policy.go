@@ -1,0 +1,226 @@
+package train
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"math/rand/v2"
+
+	"govla/actions"
+	"govla/actions/recording"
+	"govla/internal/compute"
+	"govla/internal/safetensors"
+	"govla/policy/smolvla"
+)
+
+// vlaTask is a small SmolVLA on a recording with cameras.
+type vlaTask struct {
+	options VLAOptions
+	data    *demonstrations
+	program *program
+	prefix  *vlaPrefix
+	flow    *vlaFlow
+}
+
+// RunVLA trains a small SmolVLA from pixels, every parameter of it, and writes it to o.Out as
+// a checkpoint that package smolvla loads. When ctx is done it writes a checkpoint, from which
+// a run with Resume goes on as if nothing had happened, and returns an error that wraps
+// ErrInterrupted.
+func RunVLA(ctx context.Context, o VLAOptions) error {
+	t, err := startVLA(ctx, o)
+	if err != nil {
+		return err
+	}
+	return t.run(ctx)
+}
+
+func startVLA(ctx context.Context, o VLAOptions) (*trainer, error) {
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	if err := o.checkFolder(); err != nil {
+		return nil, err
+	}
+	d, err := loadDemonstrations(ctx, &o)
+	if err != nil {
+		return nil, err
+	}
+	a := &o.Network
+	a.Cameras, a.Vocabulary, a.Longest = len(d.cameras), d.vocabulary, d.longest
+	a.StateDim, a.ActionDim = d.state.Cols, d.action.Cols
+	task := &vlaTask{options: o, data: d}
+	config := task.config()
+	for _, s := range []struct {
+		name  string
+		space actions.Space
+		width int
+	}{{"state", config.State, a.StateDim}, {"action", config.Action, a.ActionDim}} {
+		if len(s.space) != s.width {
+			return nil, fmt.Errorf("%s space has %d dimensions, but the recording has %d", s.name, len(s.space), s.width)
+		}
+		if err := s.space.Validate(); err != nil {
+			return nil, fmt.Errorf("%s %w", s.name, err)
+		}
+	}
+	g := NewGraph(o.Batch, o.Precision, rand.New(rand.NewPCG(o.Seed, 0)))
+	task.prefix = embedPrefix(g, a)
+	task.flow = embedSuffix(g, a, task.prefix, o.Draws)
+	if task.program, err = g.compile(task.flow.loss); err != nil {
+		return nil, err
+	}
+	return newTrainer(o.Schedule, task.program, task)
+}
+
+// fill draws rows, their appearance, noise and times.
+func (v *vlaTask) fill(rng *rand.Rand) {
+	rows := make([]int, v.options.Batch)
+	for i := range rows {
+		rows[i] = v.data.training[rng.IntN(len(v.data.training))]
+	}
+	v.fillRows(rows, v.options.Augmentation.draw, rng)
+}
+
+func (v *vlaTask) validation() int {
+	if len(v.data.validation) == 0 {
+		return 0
+	}
+	return v.options.ValidationBatches
+}
+
+func (v *vlaTask) fillValidation(i int) {
+	rng := rand.New(rand.NewPCG(0x7a11d, uint64(i)))
+	rows := make([]int, v.options.Batch)
+	for i := range rows {
+		rows[i] = v.data.validation[rng.IntN(len(v.data.validation))]
+	}
+	recorded := asRecorded()
+	v.fillRows(rows, func(*rand.Rand) *appearance { return recorded }, rng)
+}
+
+func (v *vlaTask) fillRows(rows []int, appear func(*rand.Rand) *appearance, rng *rand.Rand) {
+	seeds := make([]uint64, len(rows))
+	for i := range seeds {
+		seeds[i] = rng.Uint64()
+	}
+	compute.Parallel(len(rows), func(b int) {
+		v.fillRow(b, rows[b], appear, rand.New(rand.NewPCG(seeds[b], uint64(b))))
+	})
+}
+
+// fillRow makes sequence b of the batch from a row of the recording: its images, instruction
+// and state, and points on paths from its chunk to noise.
+func (v *vlaTask) fillRow(b, row int, appear func(*rand.Rand) *appearance, rng *rand.Rand) {
+	a, d, p := &v.options.Network, v.data, v.prefix
+	for camera := range a.Cameras {
+		from := (b*a.Cameras + camera) * a.patches()
+		appear(rng).cut(p.patches.RowRange(from, from+a.patches()), d.image(row, camera), a.ImageSize, a.Patch)
+	}
+	tokens := p.tokens[b*a.Longest:][:a.Longest]
+	clear(tokens[copy(tokens, d.tokens[row]):])
+	copy(p.states.Row(b), d.state.Row(row))
+	p.setLength(a, b, len(d.tokens[row]))
+	v.flow.setLength(a, p, b)
+
+	var w recording.Window
+	d.windows.At(row, &w)
+	chunk := compute.NewMatrix(a.Horizon, a.ActionDim)
+	for k, from := range w.Actions {
+		action := chunk.Row(k)
+		for j, value := range d.action.Row(from) {
+			action[j] = value - d.anchor.Row(row)[j]
+		}
+		d.norm.Normalize(action, action)
+	}
+	for i := range v.flow.draws {
+		v.fillChunk(b*v.flow.draws+i, chunk, w.Padding, rng)
+	}
+}
+
+// fillChunk draws a point on the path from a chunk to noise (Lipman et al., arXiv 2210.02747,
+// eq. 22; t=1 is noise), and the velocity there. Padding, beyond the episode's end, does not
+// count.
+func (v *vlaTask) fillChunk(number int, chunk compute.Matrix, padding []bool, rng *rand.Rand) {
+	f := v.flow
+	t := drawTime(rng)
+	f.setTime(&v.options.Network, number, t)
+	each := 1 / float32(len(f.weights.Data))
+	for k := range chunk.Rows {
+		i := number*chunk.Rows + k
+		x, target, weights := f.actions.Row(i), f.target.Row(i), f.weights.Row(i)
+		for j, value := range chunk.Row(k) {
+			noise := float32(rng.NormFloat64())
+			x[j] = (1-t)*value + t*noise
+			target[j] = noise - value
+			weights[j] = each
+			if padding[k] {
+				weights[j] = 0
+			}
+		}
+	}
+}
+
+// drawTime draws from the Beta distribution with parameters 1.5 and 1, within [0.001, 1]: noisy
+// chunks are more frequent (SmolVLA, section 3.1, as pi0).
+func drawTime(rng *rand.Rand) float32 {
+	return float32(0.001 + 0.999*math.Pow(rng.Float64(), 1/1.5))
+}
+
+// write saves a checkpoint in bf16, the numbers that the large products of inference take.
+func (v *vlaTask) write(dir string, values [][]float32) error {
+	a, d := &v.options.Network, v.data
+	c := smolvla.Checkpoint{
+		Config: v.config(), VisionHeads: a.VisionHeads, HeadSize: a.HeadSize, VisionEpsilon: visionEpsilon, TextEpsilon: NormEpsilon,
+		Stats:     map[string]actions.Stats{stateFeature: d.stateStats, "action": d.actionStats},
+		Tokenizer: d.tokenizer,
+	}
+	for i, p := range v.program.graph.params {
+		tensor, err := safetensors.FromFloat32s(p.Name, safetensors.BF16, values[i], p.Shape...)
+		if err != nil {
+			return err
+		}
+		c.Tensors = append(c.Tensors, tensor)
+	}
+	return c.Write(dir)
+}
+
+func (v *vlaTask) config() smolvla.Config {
+	o, d := &v.options, v.data
+	c := o.Network.config()
+	c.ExecuteSteps, c.Steps, c.Rate = o.ExecuteSteps, o.EulerSteps, d.fps
+	c.State, c.Action, c.RelativeTo = o.State, o.Action, d.relativeTo
+	if c.State == nil {
+		c.State = spaceFromData(stateFeature, d.stateNames, d.stateRange)
+	}
+	if c.Action == nil {
+		c.Action = spaceFromData("action", d.actionNames, d.actionRange)
+	}
+	for _, name := range d.cameras {
+		c.InputFeatures = append(c.InputFeatures, smolvla.Feature{Name: name, Type: "VISUAL", Shape: []int{3, d.size, d.size}})
+	}
+	return c
+}
+
+// config is the part of config.json that the architecture says; it has no cameras.
+func (a *VLAArchitecture) config() smolvla.Config {
+	return smolvla.Config{
+		Type: "smolvla", ObservationSteps: 1, ChunkSize: a.Horizon, ExecuteSteps: a.Horizon, Steps: 10,
+		Normalization:  map[string]actions.NormalizationMode{"VISUAL": actions.Identity, "STATE": actions.MeanStd, "ACTION": actions.MeanStd},
+		InputFeatures:  smolvla.Features{{Name: stateFeature, Type: "STATE", Shape: []int{a.StateDim}}},
+		OutputFeatures: smolvla.Features{{Name: "action", Type: "ACTION", Shape: []int{a.ActionDim}}},
+		MaxStateDim:    a.StateDim, MaxActionDim: a.ActionDim,
+		Resize: &[2]int{a.ImageSize, a.ImageSize}, TokenizerMaxLength: a.MaxTokens,
+		MinPeriod: minPeriod, MaxPeriod: maxPeriod,
+		VLM: "govla", AttentionMode: "cross_attn", TextLayers: a.Layers, SelfAttentionEvery: a.SelfAttentionEvery,
+	}
+}
+
+func (v *vlaTask) fingerprint() string {
+	o := v.options
+	o.CheckpointEvery, o.ReportEvery, o.ValidationBatches = 0, 0, 0 // may change
+	options, err := json.Marshal(o)
+	if err != nil {
+		return err.Error() // of numbers and strings there is none
+	}
+	return fmt.Sprintf("vla precision=%s rows=%d data=%x options=%s", o.Precision, v.data.state.Rows, v.data.digest, options)
+}
