@@ -15,26 +15,17 @@ import (
 	"golang.org/x/sys/unix"
 
 	"govla/actions"
+	"govla/internal/testenv"
 )
 
 // startAtKeyboard runs vla on a terminal of its own, and returns what a person at it has
 // before him, and the terminal's state before the program began.
 func startAtKeyboard(t *testing.T, arguments ...string) (p *process, person, terminal *os.File) {
 	t.Helper()
-	person, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	person, name := testenv.PseudoTerminal(t)
+	terminal, err := os.OpenFile(name, os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
-		t.Skipf("no pseudo-terminals here: %v", err)
-	}
-	t.Cleanup(func() { _ = person.Close() })
-	number, err := unix.IoctlGetInt(int(person.Fd()), unix.TIOCGPTN)
-	if err == nil {
-		err = unix.IoctlSetPointerInt(int(person.Fd()), unix.TIOCSPTLCK, 0)
-	}
-	if err == nil {
-		terminal, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0)
-	}
-	if err != nil {
-		t.Skipf("no pseudo-terminals here: %v", err)
+		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = terminal.Close() })
 	program, err := os.Executable()

@@ -215,7 +215,10 @@ func writeFolder(ctx context.Context, dir string, files map[string][]byte) (err 
 		}
 	}()
 	for _, name := range slices.Sorted(maps.Keys(files)) {
-		if err := writeSynced(filepath.Join(hidden, name), files[name]); err != nil {
+		if err := writeFile(hidden, name, func(w io.Writer) error {
+			_, err := w.Write(files[name])
+			return err
+		}); err != nil {
 			return err
 		}
 	}
@@ -226,22 +229,6 @@ func writeFolder(ctx context.Context, dir string, files map[string][]byte) (err 
 		return err
 	}
 	return os.Rename(hidden, dir)
-}
-
-// writeSynced writes a file and brings it to the disk.
-func writeSynced(path string, data []byte) error {
-	file, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	_, err = file.Write(data)
-	if err == nil {
-		err = file.Sync()
-	}
-	if closed := file.Close(); err == nil {
-		err = closed
-	}
-	return err
 }
 
 func (r *tokenizerReport) print(w io.Writer) error {

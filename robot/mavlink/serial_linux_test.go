@@ -1,7 +1,6 @@
 package mavlink_test
 
 import (
-	"fmt"
 	"io"
 	"os"
 	"sync"
@@ -9,37 +8,15 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"govla/internal/testenv"
 	"govla/robot/fake"
 	"govla/robot/mavlink"
 )
 
-// pseudoTerminal returns the master of a new terminal and the name of its device.
-func pseudoTerminal(t *testing.T) (*os.File, string) {
-	t.Helper()
-	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
-	if err != nil && os.Getenv("GOVLA_REQUIRE") != "1" {
-		t.Skipf("pseudo terminals are missing: %v", err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	number, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN)
-	if err == nil {
-		err = unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0)
-	}
-	if err == nil {
-		err = unix.SetNonblock(int(master.Fd()), true) // Fd made it block
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return master, fmt.Sprintf("/dev/pts/%d", number)
-}
-
 // Two serial devices with a cable between them.
 func TestSerial(t *testing.T) {
-	one, oneName := pseudoTerminal(t)
-	two, twoName := pseudoTerminal(t)
+	one, oneName := testenv.PseudoTerminal(t)
+	two, twoName := testenv.PseudoTerminal(t)
 	var cable sync.WaitGroup
 	t.Cleanup(func() {
 		one.Close()

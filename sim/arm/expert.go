@@ -43,8 +43,8 @@ type expert struct {
 // state, and no camera. Some of its chunks stray from the path on purpose, as its seed
 // decides, so that recordings of it show how to come back.
 func NewExpert(task Task) (actions.Policy, error) {
-	if task.index() < 0 {
-		return nil, fmt.Errorf("arm: task %q is not known; choose one of %v", task, Tasks())
+	if err := task.check(); err != nil {
+		return nil, err
 	}
 	kin, err := newKinematics()
 	if err != nil {

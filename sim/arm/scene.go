@@ -5,6 +5,7 @@ import (
 	"image/color"
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"govla/sim/physics"
 	"govla/sim/render"
@@ -64,6 +65,12 @@ const (
 
 // newScene lays out an episode.
 func newScene(task Task, split Split, seed int64) (*scene, error) {
+	if err := task.check(); err != nil {
+		return nil, err
+	}
+	if !slices.Contains(Splits(), split) {
+		return nil, fmt.Errorf("arm: split %q is not known; choose one of %v", split, Splits())
+	}
 	s := &scene{random: rand.New(rand.NewPCG(uint64(seed), uint64(task.index())))}
 	s.model = physics.Model{TimeStep: 1.0 / (ControlRate * Substeps), Gravity: vec(0, 0, -9.81)}
 	s.friction = s.between(0.7, 1.0)

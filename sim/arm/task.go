@@ -25,6 +25,13 @@ func Tasks() []Task { return []Task{PickPlace, Reach, Push, Stack, Drawer} }
 
 func (t Task) index() int { return slices.Index(Tasks(), t) }
 
+func (t Task) check() error {
+	if t.index() < 0 {
+		return fmt.Errorf("arm: task %q is not known; choose one of %v", t, Tasks())
+	}
+	return nil
+}
+
 // Distances within which a task counts as solved, m.
 const (
 	reachWithin = 0.015
@@ -149,7 +156,7 @@ func (t Task) place(s *scene, split Split) bool {
 		s.slots[0], s.slots[2], s.slots[3] = slot{"target", knob}, slot{"other_1", knob}, slot{"other_2", self}
 		s.instruction = drawerPhrases.instruct(s.random, split, target, target)
 	default:
-		panic(fmt.Sprintf("task %q has no layout", t)) // New checks it
+		panic(fmt.Sprintf("task %q has no layout", t)) // newScene checks it
 	}
 	return true
 }
