@@ -16,6 +16,10 @@ type Chunk struct {
 	// ModelCalls is the number of network evaluations that the chunk took: Euler steps
 	// for flow matching, decoded tokens for an autoregressive head.
 	ModelCalls int
+
+	// Tokens is the number of discrete tokens that the chunk was decoded from; 0 where it is
+	// not made of any.
+	Tokens int
 }
 
 // NewChunk returns a chunk of zeros, shape [horizon][dim].

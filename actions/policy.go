@@ -34,4 +34,8 @@ type PolicySpec struct {
 	Horizon          int      // actions in a chunk
 	ExecuteSteps     int      // actions to play before the next chunk is due
 	Rate             float64  // control steps a second
+
+	// What a comparison names policies by; empty and 0 where they are not known.
+	Head           string // how it makes actions: flow, tokens-fast and the like
+	Demonstrations int    // episodes that it was trained on
 }

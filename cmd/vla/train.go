@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -107,6 +109,9 @@ func progressPrinter(w io.Writer) func(train.Progress) {
 		validation := ""
 		if p.Validation != nil {
 			validation = fmt.Sprintf("  validation %.4f", *p.Validation)
+			for _, name := range slices.Sorted(maps.Keys(p.ValidationTerms)) {
+				validation += fmt.Sprintf("  %s %.4f", name, p.ValidationTerms[name])
+			}
 		}
 		fmt.Fprintf(w, "step %d/%d  loss %.4f%s  lr %.2e  grad %.2f  %.1f ms/step  ETA %v\n",
 			p.Step, p.Steps, p.Loss, validation, p.LearningRate, p.GradientNorm, p.Milliseconds, eta)

@@ -6,6 +6,8 @@ import (
 	"math"
 	"math/rand/v2"
 
+	"gorgonia.org/gorgonia"
+
 	"govla/actions"
 	"govla/internal/safetensors"
 	"govla/policy"
@@ -56,6 +58,8 @@ func start(ctx context.Context, o Options) (*trainer, error) {
 func (h *headTask) fill(rng *rand.Rand) { h.problem.fill(h.examples, rng) }
 func (h *headTask) validation() int     { return 0 }
 func (h *headTask) fillValidation(int)  {}
+
+func (h *headTask) terms() map[string]*gorgonia.Node { return nil }
 
 // write saves the averaged weights as a policy folder. They are stored as F16: its
 // rounding, 2^-11 relative, is far below what training leaves undetermined.

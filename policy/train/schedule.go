@@ -64,9 +64,13 @@ type Progress struct {
 	PerStep      time.Duration `json:"-"`
 	Milliseconds float64       `json:"ms_per_step"`
 
+	// Terms are the means of what the loss is the sum of; nil where it is of one piece.
+	Terms map[string]float64 `json:"loss_terms,omitempty"`
+
 	// Validation is the averaged weights' loss on episodes that are not trained on; nil
 	// where it was not measured at this step.
-	Validation *float64 `json:"validation_loss,omitempty"`
+	Validation      *float64           `json:"validation_loss,omitempty"`
+	ValidationTerms map[string]float64 `json:"validation_loss_terms,omitempty"`
 }
 
 func (s *Schedule) validate() error {

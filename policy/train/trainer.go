@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"gorgonia.org/gorgonia"
+
 	"govla/internal/compute"
 )
 
@@ -23,6 +25,9 @@ type task interface {
 	// always the same. fillValidation puts one of them into the graph.
 	validation() int
 	fillValidation(i int)
+
+	// terms are what the loss is the sum of, by name; nil where it is of one piece.
+	terms() map[string]*gorgonia.Node
 
 	// write saves a policy in the folder dir, with values for the graph's parameters.
 	write(dir string, values [][]float32) error
@@ -42,6 +47,7 @@ type trainer struct {
 
 	// Of the steps since the last report.
 	lossSum   float64
+	termSums  map[string]float64
 	lossCount int
 	reported  int       // step of that report, or the first of the run
 	began     time.Time // when the step after it did, less what checkpoints took
@@ -55,7 +61,7 @@ var ErrInterrupted = errors.New("training was interrupted")
 
 // newTrainer begins a run, or goes on with the one in s.Out. It owns the program.
 func newTrainer(s Schedule, p *program, task task) (*trainer, error) {
-	t := &trainer{Schedule: s, program: p, task: task}
+	t := &trainer{Schedule: s, program: p, task: task, termSums: map[string]float64{}}
 	for _, p := range t.graph.params {
 		n := len(p.Value)
 		t.state = append(t.state, optimizerState{make([]float32, n), make([]float32, n), append([]float32(nil), p.Value...)})
@@ -114,6 +120,7 @@ func (t *trainer) loop(ctx context.Context) error {
 			return fmt.Errorf("step %d: %w", t.step, err)
 		}
 		t.lossSum += loss
+		addTerms(t.termSums, t.task, 1)
 		t.lossCount++
 		end := t.step == t.Steps
 		save := t.step%t.CheckpointEvery == 0 || end
@@ -138,12 +145,19 @@ func (t *trainer) report(norm float64, validate bool) (err error) {
 	perStep := time.Since(t.began) / time.Duration(max(1, t.step-t.reported))
 	p := Progress{Step: t.step, Steps: t.Steps, Loss: t.lossSum / float64(t.lossCount), LearningRate: t.learningRate(t.step),
 		GradientNorm: norm, PerStep: perStep, Milliseconds: float64(perStep.Microseconds()) / 1e3}
+	if len(t.termSums) > 0 {
+		p.Terms = map[string]float64{}
+		for name, sum := range t.termSums {
+			p.Terms[name] = sum / float64(t.lossCount)
+		}
+	}
 	if validate {
-		if p.Validation, err = t.validate(); err != nil {
+		if err := t.validate(&p); err != nil {
 			return fmt.Errorf("validate at step %d: %w", t.step, err)
 		}
 	}
 	t.lossSum, t.lossCount = 0, 0
+	clear(t.termSums)
 	t.reported, t.began = t.step, time.Now()
 	if err := t.metrics.write(p); err != nil {
 		return err
@@ -173,21 +187,33 @@ func (t *trainer) save(ctx context.Context) error {
 	return nil
 }
 
-// validate returns the mean loss of the averaged weights over the validation batches.
-func (t *trainer) validate() (*float64, error) {
+// addTerms adds the loss's terms, as the last run left them, times factor to sums.
+func addTerms(sums map[string]float64, task task, factor float64) {
+	for name, node := range task.terms() {
+		sums[name] += factor * float64(node.Value().Data().(float32))
+	}
+}
+
+// validate measures the mean loss of the averaged weights over the validation batches.
+func (t *trainer) validate(p *Progress) error {
 	batches := t.task.validation()
 	t.swapAverages()
 	defer t.swapAverages()
-	mean := 0.0
+	mean, terms := 0.0, map[string]float64{}
 	for i := range batches {
 		t.task.fillValidation(i)
 		loss, err := t.Run()
 		if err != nil {
-			return nil, err
+			return err
 		}
 		mean += float64(loss) / float64(batches)
+		addTerms(terms, t.task, 1/float64(batches))
 	}
-	return &mean, nil
+	p.Validation = &mean
+	if len(terms) > 0 {
+		p.ValidationTerms = terms
+	}
+	return nil
 }
 
 // swapAverages exchanges the weights and their averages.

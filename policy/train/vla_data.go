@@ -19,13 +19,16 @@ import (
 
 // demonstrations are a recording with cameras in memory.
 type demonstrations struct {
-	cameras    []string       // features
-	size       int            // side of the images
-	pixels     []byte         // [rows][cameras][size][size][3]
-	state      compute.Matrix // [rows, dim], normalised
-	action     compute.Matrix // [rows, dim], as recorded
-	anchor     compute.Matrix // [rows, dim]: what a chunk's actions count from; zeros where they are absolute
-	norm       *actions.Normalizer
+	cameras []string       // features
+	size    int            // side of the images
+	pixels  []byte         // [rows][cameras][size][size][3]
+	state   compute.Matrix // [rows, dim], normalised
+	action  compute.Matrix // [rows, dim], as recorded
+	anchor  compute.Matrix // [rows, dim]: what a chunk's actions count from; zeros where they are absolute
+	norm    *actions.Normalizer
+
+	surroundings compute.Matrix // [rows, numbers]: where things are, normalised; empty where the recording does not say it
+
 	windows    *recording.Windows
 	starts     []int // first row of each episode
 	horizon    int
@@ -44,7 +47,10 @@ type demonstrations struct {
 	digest                  uint64
 }
 
-const stateFeature = "observation.state"
+const (
+	stateFeature        = "observation.state"
+	surroundingsFeature = "observation.environment_state"
+)
 
 // loadDemonstrations reads the recording, decodes all its images, and normalises states and
 // actions by their statistics over the episodes to train on.
@@ -62,7 +68,11 @@ func loadDemonstrations(ctx context.Context, o *VLAOptions) (*demonstrations, er
 			return nil, fmt.Errorf("%s: no numeric feature called %s", o.Data, name)
 		}
 	}
-	table, err := dataset.Load(ctx, stateFeature, "action")
+	features := []string{stateFeature, "action"}
+	if f, ok := dataset.Info.Features[surroundingsFeature]; ok && f.Numeric() && o.Surroundings > 0 {
+		features = append(features, surroundingsFeature)
+	}
+	table, err := dataset.Load(ctx, features...)
 	if err != nil {
 		return nil, err
 	}
@@ -76,6 +86,9 @@ func loadDemonstrations(ctx context.Context, o *VLAOptions) (*demonstrations, er
 	state, action := table.Columns[stateFeature], table.Columns["action"]
 	d.state = compute.Dense(table.Rows, state.Width, state.Values)
 	d.action = compute.Dense(table.Rows, action.Width, action.Values)
+	if around, ok := table.Columns[surroundingsFeature]; ok {
+		d.surroundings = compute.Dense(table.Rows, around.Width, around.Values)
+	}
 	d.digest = digest(d.state, d.action)
 	d.stateNames = names(stateFeature, dataset.Info, o.State)
 	d.actionNames = names("action", dataset.Info, o.Action)
@@ -172,11 +185,9 @@ func (d *demonstrations) normalise(o *VLAOptions) (err error) {
 			}
 		}
 	}
-	states := compute.NewMatrix(len(d.training), d.state.Cols)
 	var values []float32 // of all actions of all chunks that are trained on
 	var w recording.Window
-	for i, row := range d.training {
-		copy(states.Row(i), d.state.Row(row))
+	for _, row := range d.training {
 		d.windows.At(row, &w)
 		for k, action := range w.Actions {
 			if w.Padding[k] {
@@ -187,17 +198,34 @@ func (d *demonstrations) normalise(o *VLAOptions) (err error) {
 			}
 		}
 	}
-	d.stateStats = widen(statistics(states))
 	d.actionStats = widen(statistics(compute.Dense(len(values)/d.action.Cols, d.action.Cols, values)))
-	stateNorm, err := actions.NewNormalizer(stateFeature, actions.MeanStd, d.stateStats, d.state.Cols)
-	if err != nil {
+	if d.stateStats, err = d.standardise(stateFeature, d.state); err != nil {
 		return err
 	}
-	for i := range d.state.Rows {
-		stateNorm.Normalize(d.state.Row(i), d.state.Row(i))
+	if d.surroundings.Rows > 0 {
+		if _, err = d.standardise(surroundingsFeature, d.surroundings); err != nil {
+			return err
+		}
 	}
 	d.norm, err = actions.NewNormalizer("action", actions.MeanStd, d.actionStats, d.action.Cols)
 	return err
+}
+
+// standardise scales the columns of m to mean 0 and deviation 1 over the rows to train on.
+func (d *demonstrations) standardise(feature string, m compute.Matrix) (actions.Stats, error) {
+	trained := compute.NewMatrix(len(d.training), m.Cols)
+	for i, row := range d.training {
+		copy(trained.Row(i), m.Row(row))
+	}
+	stats := widen(statistics(trained))
+	norm, err := actions.NewNormalizer(feature, actions.MeanStd, stats, m.Cols)
+	if err != nil {
+		return stats, err
+	}
+	for i := range m.Rows {
+		norm.Normalize(m.Row(i), m.Row(i))
+	}
+	return stats, nil
 }
 
 // widen raises deviations to a hundredth of the largest. A joint that hardly moved in the

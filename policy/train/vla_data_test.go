@@ -56,6 +56,12 @@ func (p pointer) image() *image.RGBA {
 	return img
 }
 
+// surroundings are where the lamps are, the named one first.
+func (p pointer) surroundings() []float32 {
+	named, other := p.lamps[p.named], p.lamps[1-p.named]
+	return []float32{float32(named.X), float32(named.Y), float32(other.X), float32(other.Y)}
+}
+
 // goal is where the joints have to be.
 func (p pointer) goal() []float32 {
 	at, room := p.lamps[p.named], float32(p.size-lampSize)
@@ -81,6 +87,7 @@ func recordPointer(t testing.TB, episodes, rows, size int, rng *rand.Rand, next 
 	joints := recording.Feature{DType: "float32", Shape: []int{2}, Names: []string{"pan", "tilt"}}
 	w, err := recording.Create(t.Context(), dir, recording.Info{Robot: "pointer", FPS: 10, Features: map[string]recording.Feature{
 		"observation.state": joints, "action": joints,
+		"observation.environment_state": {DType: "float32", Shape: []int{4}, Names: []string{"named.x", "named.y", "other.x", "other.y"}},
 		"observation.images.eye": camera, "observation.images.copy": camera,
 	}})
 	if err != nil {
@@ -94,7 +101,9 @@ func recordPointer(t testing.TB, episodes, rows, size int, rng *rand.Rand, next 
 		for range rows {
 			action := p.goal()
 			if err := w.Add(t.Context(), recording.Frame{
-				Values: map[string][]float32{"observation.state": p.state, "action": action},
+				Values: map[string][]float32{
+					"observation.state": p.state, "action": action, "observation.environment_state": p.surroundings(),
+				},
 				Images: map[string]image.Image{"observation.images.eye": p.image(), "observation.images.copy": p.image()},
 			}); err != nil {
 				t.Fatal(err)

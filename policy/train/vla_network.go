@@ -108,6 +108,7 @@ type vlaPrefix struct {
 	rotation *Rotation      // of the prefix
 
 	layers []*gorgonia.Node // of each layer, with keys (turned) and values in the last columns
+	stream *gorgonia.Node   // before the last layer: [batch·prefix, text width]
 }
 
 // embedPrefix builds the vision tower and the language model.
@@ -138,6 +139,7 @@ func embedPrefix(g *Graph, a *VLAArchitecture) *vlaPrefix {
 		normed := g.RMSNorm(name+"input_layernorm", h)
 		k, v := Projection{attention + "k_proj", keys}, Projection{attention + "v_proj", keys}
 		if i == a.Layers-1 { // nothing attends from the last layer any more
+			p.stream = h
 			p.layers = append(p.layers, g.Rotate(g.Join(normed, false, k, v), keys, p.rotation))
 			break
 		}

@@ -31,6 +31,12 @@ type VLAOptions struct {
 	Relative   bool     `json:"relative_actions"`
 	RelativeTo []string `json:"relative_to,omitempty"`
 
+	// Surroundings is the weight of a second loss, that of estimating from images, instruction
+	// and state where things are, where the recording says so (observation.environment_state).
+	// It teaches the encoder to find what the instruction names; what estimates them is left
+	// out of the checkpoint.
+	Surroundings float64 `json:"surroundings_weight"`
+
 	Augmentation      Augmentation `json:"augmentation"`       // of the images
 	ValidationShare   float64      `json:"validation_share"`   // of the episodes, which are not trained on
 	ValidationBatches int          `json:"validation_batches"` // at each checkpoint
@@ -66,7 +72,7 @@ func DefaultVLA() VLAOptions {
 			Heads: 6, KVHeads: 3, HeadSize: 32, SelfAttentionEvery: 2,
 			MaxTokens: 48, Horizon: 16,
 		},
-		Draws: 4, ExecuteSteps: 8, EulerSteps: 10, Relative: true,
+		Draws: 4, ExecuteSteps: 8, EulerSteps: 10, Relative: true, Surroundings: 0.5,
 		Augmentation:    Augmentation{Shift: 4, Brightness: 0.1, Contrast: 0.2, Colour: 0.1},
 		ValidationShare: 0.05, ValidationBatches: 4,
 		Vocabulary: 512,
@@ -101,6 +107,7 @@ func (o *VLAOptions) validate() error {
 		{o.Draws >= 1 && o.Draws <= 64, "draws must be 1 to 64"},
 		{o.EulerSteps >= 1 && o.EulerSteps <= 1000, "Euler steps must be 1 to 1000"},
 		{o.ValidationShare >= 0 && o.ValidationShare < 1, "the validation share must be in [0, 1)"},
+		{o.Surroundings >= 0, "the surroundings' weight must not be negative"},
 		{o.ValidationBatches >= 0, "validation batches must not be negative"},
 		{a.Shift >= 0 && a.Shift < o.Network.ImageSize, "the images' shift must be at least 0 and less than their size"},
 		{a.Brightness >= 0 && a.Contrast >= 0 && a.Colour >= 0, "the images' variations must not be negative"},

@@ -7,6 +7,8 @@ import (
 	"math"
 	"math/rand/v2"
 
+	"gorgonia.org/gorgonia"
+
 	"govla/actions"
 	"govla/actions/recording"
 	"govla/internal/compute"
@@ -21,6 +23,8 @@ type vlaTask struct {
 	program *program
 	prefix  *vlaPrefix
 	flow    *vlaFlow
+
+	surroundings *vlaSurroundings // nil where the recording does not say them
 }
 
 // RunVLA trains a small SmolVLA from pixels, every parameter of it, and writes it to o.Out as
@@ -66,7 +70,14 @@ func startVLA(ctx context.Context, o VLAOptions) (*trainer, error) {
 	g := NewGraph(o.Batch, o.Precision, rand.New(rand.NewPCG(o.Seed, 0)))
 	task.prefix = embedPrefix(g, a)
 	task.flow = embedSuffix(g, a, task.prefix, o.Draws)
-	if task.program, err = g.compile(task.flow.loss); err != nil {
+	loss := task.flow.loss
+	if n := d.surroundings.Cols; n > 0 {
+		task.surroundings = estimateSurroundings(g, a, task.prefix, n, o.Surroundings)
+		if loss, err = gorgonia.Add(loss, task.surroundings.loss); err != nil {
+			return nil, fmt.Errorf("add losses: %w", err)
+		}
+	}
+	if task.program, err = g.compile(loss); err != nil {
 		return nil, err
 	}
 	return newTrainer(o.Schedule, task.program, task)
@@ -98,6 +109,13 @@ func (v *vlaTask) fillValidation(i int) {
 	v.fillRows(rows, func(*rand.Rand) *appearance { return recorded }, rng)
 }
 
+func (v *vlaTask) terms() map[string]*gorgonia.Node {
+	if v.surroundings == nil {
+		return nil
+	}
+	return map[string]*gorgonia.Node{"actions": v.flow.loss, "surroundings": v.surroundings.loss}
+}
+
 func (v *vlaTask) fillRows(rows []int, appear func(*rand.Rand) *appearance, rng *rand.Rand) {
 	seeds := make([]uint64, len(rows))
 	for i := range seeds {
@@ -121,6 +139,9 @@ func (v *vlaTask) fillRow(b, row int, appear func(*rand.Rand) *appearance, rng *
 	copy(p.states.Row(b), d.state.Row(row))
 	p.setLength(a, b, len(d.tokens[row]))
 	v.flow.setLength(a, p, b)
+	if v.surroundings != nil {
+		v.surroundings.set(a, b, d.surroundings.Row(row))
+	}
 
 	var w recording.Window
 	d.windows.At(row, &w)
@@ -175,6 +196,9 @@ func (v *vlaTask) write(dir string, values [][]float32) error {
 		Tokenizer: d.tokenizer,
 	}
 	for i, p := range v.program.graph.params {
+		if !saved(p) {
+			continue
+		}
 		tensor, err := safetensors.FromFloat32s(p.Name, safetensors.BF16, values[i], p.Shape...)
 		if err != nil {
 			return err

@@ -51,6 +51,23 @@ func TestRunVLALearnsToPoint(t *testing.T) {
 	if !(last.Loss < 0.5*first.Loss) || !(*last.Validation < 0.6*first.Loss) {
 		t.Errorf("the loss went from %v to %v, validation to %v", first.Loss, last.Loss, *last.Validation)
 	}
+	// Knowing nothing, the estimate of four numbers of deviation 1 costs the weight.
+	if seen := last.ValidationTerms["surroundings"]; !(seen > 0 && seen < 0.7*o.Surroundings) {
+		t.Errorf("the error in the lamps' places costs %v, of %v for knowing nothing", seen, o.Surroundings)
+	}
+	if sum := last.ValidationTerms["surroundings"] + last.ValidationTerms["actions"]; math.Abs(sum-*last.Validation) > 1e-6 {
+		t.Errorf("the loss's terms sum up to %v of %v", sum, *last.Validation)
+	}
+	file, err := safetensors.Open(filepath.Join(o.Out, "model.safetensors"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	for _, tensor := range file.Tensors {
+		if strings.HasPrefix(tensor.Name, surroundingsName) {
+			t.Errorf("the checkpoint has %s", tensor.Name)
+		}
+	}
 
 	p, err := smolvla.Load(o.Out, smolvla.Options{})
 	if err != nil {
