@@ -151,7 +151,7 @@ func (c *Config) String() string {
 
 // ReadConfig returns the configuration of the policy that name stands for, as in Load.
 func ReadConfig(name string) (*Config, error) {
-	dir, err := open(name)
+	dir, err := Open(name)
 	if err != nil {
 		return nil, err
 	}

@@ -41,7 +41,7 @@ type Options struct {
 // Load returns the policy that name stands for: an embedded one (see Names), or else the
 // folder of a checkpoint.
 func Load(name string, o Options) (*Policy, error) {
-	dir, err := open(name)
+	dir, err := Open(name)
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +53,9 @@ func Load(name string, o Options) (*Policy, error) {
 	return p, nil
 }
 
-func open(name string) (fs.FS, error) {
+// Open returns the folder of the policy that name stands for: an embedded one, or else one on
+// disk.
+func Open(name string) (fs.FS, error) {
 	for _, known := range Names() {
 		if name == known {
 			return fs.Sub(embedded, "embedded/"+name)

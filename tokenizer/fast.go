@@ -21,13 +21,14 @@ import (
 // Tokens are those of the published implementation, physical-intelligence/fast. Where that
 // one decodes zeros in place of tokens that make no chunk of the right shape, and prints so,
 // Decode returns an error, and what is to be played instead is for the caller to decide. A
-// policy that decodes token by token keeps to the right shape by a FASTCursor.
+// policy that decodes token by token keeps to the right shape by a Decoder.
 //
 // A FAST does not change and may be used by several goroutines at once.
 type FAST struct {
 	Horizon, Dim int // shape of a chunk
 
 	bpe      *BPE
+	file     []byte // the tokenizer.json of bpe
 	scale    float64
 	minToken int
 	cosines  []float64 // [frequency][time], the rows of the transform
@@ -35,53 +36,59 @@ type FAST struct {
 	scratch  sync.Pool // of *[]float64, the coefficients of a chunk
 }
 
-// Limits of a chunk's shape: the transform has maxHorizon² numbers.
-const (
-	maxHorizon      = 1024
-	maxCoefficients = 1 << 16
-)
+var _ Actions = (*FAST)(nil)
 
 // NewFAST returns the tokenizer of chunks of shape [horizon][dim] whose coefficients are
-// multiplied by scale and, less minToken, the characters of a text that bpe encodes.
-func NewFAST(bpe *BPE, scale float64, minToken, horizon, dim int) (*FAST, error) {
-	if err := checkShape(horizon, dim, scale); err != nil {
+// multiplied by scale and, less minToken, the characters of a text that is encoded as the
+// contents of a tokenizer.json say. It keeps file.
+func NewFAST(file []byte, scale float64, minToken, horizon, dim int) (*FAST, error) {
+	if err := checkShape(horizon, dim); err != nil {
+		return nil, fmt.Errorf("fast: %w", err)
+	}
+	if err := checkScale(scale); err != nil {
 		return nil, fmt.Errorf("fast: %w", err)
 	}
 	if minToken < -utf8.MaxRune || minToken > utf8.MaxRune {
 		return nil, fmt.Errorf("fast: have a min_token of %d, want at most %d either way", minToken, utf8.MaxRune)
 	}
-	grammar, err := newGrammar(bpe)
+	bpe, err := ParseBPE(file)
+	if err != nil {
+		return nil, fmt.Errorf("fast: tokenizer.json: %w", err)
+	}
+	grammar, err := newGrammar(bpe, horizon*dim)
 	if err != nil {
 		return nil, fmt.Errorf("fast: %w", err)
 	}
 	return &FAST{
 		Horizon: horizon, Dim: dim,
-		bpe: bpe, scale: scale, minToken: minToken, cosines: newCosines(horizon), grammar: grammar,
+		bpe: bpe, file: file, scale: scale, minToken: minToken, cosines: newCosines(horizon), grammar: grammar,
 	}, nil
 }
 
-func checkShape(horizon, dim int, scale float64) error {
-	switch {
-	case horizon < 1 || horizon > maxHorizon:
-		return fmt.Errorf("have a horizon of %d, want 1 to %d", horizon, maxHorizon)
-	case dim < 1 || dim > maxCoefficients/horizon:
-		return fmt.Errorf("have %d dimensions and a horizon of %d, want 1 to %d numbers in a chunk", dim, horizon, maxCoefficients)
-	case !(scale > 0) || scale > math.MaxFloat32:
+func checkScale(scale float64) error {
+	if !(scale > 0) || scale > math.MaxFloat32 {
 		return fmt.Errorf("have a scale of %v, want a positive number", scale)
 	}
 	return nil
 }
 
+// Shape is that of a chunk.
+func (f *FAST) Shape() (horizon, dim int) { return f.Horizon, f.Dim }
+
 // Vocabulary is the number of token ids.
 func (f *FAST) Vocabulary() int { return f.bpe.Size() }
+
+// Longest is how many tokens a chunk takes whose every coefficient is made of as many as there
+// can be, far more than any that is encoded: with a token for every byte, up to four of them.
+func (f *FAST) Longest() int { return f.grammar.longest() }
 
 // AppendEncode appends the tokens of a chunk, shape [Horizon][Dim] in one row after the
 // other and normalised, to dst. A chunk of another shape is an error, and so are numbers that
 // are not finite or whose coefficients are too large for a character. Coefficients below
 // min_token become min_token, as in the published implementation.
 func (f *FAST) AppendEncode(dst []int32, chunk []float32) ([]int32, error) {
-	if want := f.Horizon * f.Dim; len(chunk) != want {
-		return dst, fmt.Errorf("fast: encode %d numbers, want %d (%d actions of %d)", len(chunk), want, f.Horizon, f.Dim)
+	if err := checkChunk("fast: encode", len(chunk), f.Horizon, f.Dim); err != nil {
+		return dst, err
 	}
 	coefficients := f.borrow()
 	defer f.scratch.Put(coefficients)
@@ -117,20 +124,19 @@ func (f *FAST) AppendEncode(dst []int32, chunk []float32) ([]int32, error) {
 // normalised, to dst. Tokens that do not make as many coefficients as a chunk has, or no
 // characters at all, are an error.
 func (f *FAST) Decode(dst []float32, tokens []int32) error {
-	want := f.Horizon * f.Dim
-	if len(dst) != want {
-		return fmt.Errorf("fast: decode into %d numbers, want %d (%d actions of %d)", len(dst), want, f.Horizon, f.Dim)
+	if err := checkChunk("fast: decode into", len(dst), f.Horizon, f.Dim); err != nil {
+		return err
 	}
-	var at FASTCursor
+	at := f.grammar.begin(math.MaxInt)
 	for i, token := range tokens {
-		next, ok := f.advance(at, token)
+		next, ok := f.grammar.advance(at, token)
 		if !ok {
-			return fmt.Errorf("fast: decode %d tokens: the token %d in place %d cannot be there: %d of %d coefficients are before it", len(tokens), token, i, at.Coefficients, want)
+			return fmt.Errorf("fast: decode %d tokens: the token %d in place %d cannot be there: %d coefficients are still to come", len(tokens), token, i, at.missing)
 		}
 		at = next
 	}
-	if !f.Complete(at) {
-		return fmt.Errorf("fast: decode %d tokens: they make %d coefficients, want %d (%d actions of %d)", len(tokens), at.Coefficients, want, f.Horizon, f.Dim)
+	if !at.complete() {
+		return fmt.Errorf("fast: decode %d tokens: they make %d coefficients, want %d (%d actions of %d)", len(tokens), len(dst)-at.missing, len(dst), f.Horizon, f.Dim)
 	}
 	e := f.bpe.borrow()
 	e.text = e.text[:0]

@@ -1,6 +1,7 @@
 package tokenizer
 
 import (
+	"os"
 	"slices"
 	"testing"
 
@@ -10,12 +11,12 @@ import (
 // BenchmarkFAST is over the chunks of the golden data: real ones, and a random one, of which
 // hardly anything is zero.
 func BenchmarkFAST(b *testing.B) {
-	bpe := load(b, "data/fast")
+	file := published(b)
 	for _, c := range readFASTGolden(b).Cases {
 		if !slices.Contains([]string{"pusht/6120", "cr5/75", "random/14"}, c.Name) {
 			continue
 		}
-		f := fastOf(b, bpe, c.TimeHorizon, c.ActionDim)
+		f := fastOf(b, file, c.TimeHorizon, c.ActionDim)
 		chunk := slices.Concat(c.Actions...)
 		tokens := slices.Clone(c.Tokens)
 		b.Run("Encode/"+c.Name, func(b *testing.B) {
@@ -34,8 +35,12 @@ func BenchmarkFAST(b *testing.B) {
 		})
 		b.Run("Allowed/"+c.Name, func(b *testing.B) {
 			allowed := make([]bool, f.Vocabulary())
+			d, err := f.NewDecoder(f.Longest())
+			if err != nil {
+				b.Fatal(err)
+			}
 			for b.Loop() {
-				f.Allowed(FASTCursor{}, allowed)
+				d.Allowed(allowed)
 			}
 		})
 	}
@@ -44,7 +49,7 @@ func BenchmarkFAST(b *testing.B) {
 func BenchmarkLoadFAST(b *testing.B) {
 	dir := testenv.Shared(b, "data/fast")
 	for b.Loop() {
-		if _, err := LoadFAST(dir, 50, 7); err != nil {
+		if _, err := LoadActions(os.DirFS(dir), 50, 7); err != nil {
 			b.Fatal(err)
 		}
 	}

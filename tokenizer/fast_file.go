@@ -3,7 +3,13 @@ package tokenizer
 import (
 	"encoding/json"
 	"fmt"
-	"path/filepath"
+	"io/fs"
+)
+
+// The files of a folder with FAST.
+const (
+	processorFile = "processor_config.json"
+	tokenizerFile = "tokenizer.json"
 )
 
 // fastConfig is processor_config.json: what a FAST folder says besides its tokenizer.json.
@@ -17,22 +23,20 @@ type fastConfig struct {
 	VocabSize      int               `json:"vocab_size"`
 }
 
-// LoadFAST reads a folder with a FAST tokenizer as it is published: tokenizer.json and
-// processor_config.json. Chunks have shape [horizon][dim]; where one of these is 0, it is the
-// one that the folder names, if it names one.
-func LoadFAST(dir string, horizon, dim int) (*FAST, error) {
-	bpe, err := LoadBPE(dir)
+// readFAST reads a folder with a FAST tokenizer as it is published. Chunks have shape
+// [horizon][dim]; where one of these is 0, it is the one that the folder names, if it names one.
+func readFAST(fsys fs.FS, horizon, dim int) (*FAST, error) {
+	file, err := readFrom(fsys, tokenizerFile)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read action tokenizer: %w", err) // which names the file
 	}
-	path := filepath.Join(dir, "processor_config.json")
-	data, err := readFile(path)
+	data, err := readFrom(fsys, processorFile)
 	if err != nil {
-		return nil, fmt.Errorf("read tokenizer: %w", err) // which names the file
+		return nil, fmt.Errorf("read action tokenizer: %w", err)
 	}
 	config := fastConfig{Scale: 10} // what the published implementation takes for granted
 	if err := json.Unmarshal(data, &config); err != nil {
-		return nil, fmt.Errorf("read tokenizer %s: %w", path, err)
+		return nil, fmt.Errorf("read action tokenizer: %s: %w", processorFile, err)
 	}
 	if config.ActionDim != nil && dim == 0 {
 		dim = *config.ActionDim
@@ -40,9 +44,35 @@ func LoadFAST(dir string, horizon, dim int) (*FAST, error) {
 	if config.TimeHorizon != nil && horizon == 0 {
 		horizon = *config.TimeHorizon
 	}
-	f, err := NewFAST(bpe, config.Scale, config.MinToken, horizon, dim)
+	f, err := NewFAST(file, config.Scale, config.MinToken, horizon, dim)
 	if err != nil {
-		return nil, fmt.Errorf("read tokenizer %s: %w", path, err)
+		return nil, fmt.Errorf("read action tokenizer: %s: %w", processorFile, err)
 	}
 	return f, nil
+}
+
+// Files returns a folder as LoadActions and HuggingFace's AutoProcessor read it. The code that
+// the latter runs is the published one.
+func (f *FAST) Files() (map[string][]byte, error) {
+	const class = "UniversalActionProcessor"
+	code := map[string]string{"AutoProcessor": "physical-intelligence/fast--processing_action_tokenizer." + class}
+	files := map[string][]byte{tokenizerFile: f.file}
+	for name, content := range map[string]any{
+		processorFile: fastConfig{
+			ActionDim: &f.Dim, AutoMap: code, MinToken: f.minToken, ProcessorClass: class,
+			Scale: f.scale, TimeHorizon: &f.Horizon, VocabSize: f.Vocabulary(),
+		},
+		"tokenizer_config.json": map[string]any{
+			"added_tokens_decoder": struct{}{}, "auto_map": code, "processor_class": class,
+			"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": false,
+		},
+		"special_tokens_map.json": struct{}{},
+	} {
+		data, err := json.MarshalIndent(content, "", "  ")
+		if err != nil {
+			return nil, fmt.Errorf("write %s: %w", name, err)
+		}
+		files[name] = append(data, '\n')
+	}
+	return files, nil
 }

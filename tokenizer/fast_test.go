@@ -41,10 +41,20 @@ func readFASTGolden(t testing.TB) *fastGolden {
 	return &golden
 }
 
-// fastOf makes another shape of the published tokenizer.
-func fastOf(t testing.TB, bpe *BPE, horizon, dim int) *FAST {
+// published is the tokenizer.json of the published tokenizer.
+func published(t testing.TB) []byte {
 	t.Helper()
-	f, err := NewFAST(bpe, 10, -354, horizon, dim)
+	file, err := os.ReadFile(filepath.Join(testenv.Shared(t, "data/fast"), tokenizerFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// fastOf makes another shape of the published tokenizer.
+func fastOf(t testing.TB, file []byte, horizon, dim int) *FAST {
+	t.Helper()
+	f, err := NewFAST(file, 10, -354, horizon, dim)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +64,7 @@ func fastOf(t testing.TB, bpe *BPE, horizon, dim int) *FAST {
 func TestFASTGolden(t *testing.T) {
 	dir := testenv.Shared(t, "data/fast")
 	for _, c := range readFASTGolden(t).Cases {
-		f, err := LoadFAST(dir, c.TimeHorizon, c.ActionDim)
+		f, err := LoadActions(os.DirFS(dir), c.TimeHorizon, c.ActionDim)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -105,9 +115,9 @@ func chunk(t *rapid.T, numbers int) []float32 {
 // A chunk comes back with at most half a step of error in each coefficient, and because the
 // transform is orthonormal, with that in the mean over all actions, too.
 func TestFASTRoundTrip(t *testing.T) {
-	bpe := load(t, "data/fast")
+	file := published(t)
 	rapid.Check(t, func(r *rapid.T) {
-		f := fastOf(t, bpe, rapid.IntRange(1, 60).Draw(r, "horizon"), rapid.IntRange(1, 8).Draw(r, "dim"))
+		f := fastOf(t, file, rapid.IntRange(1, 60).Draw(r, "horizon"), rapid.IntRange(1, 8).Draw(r, "dim"))
 		want := chunk(r, f.Horizon*f.Dim)
 		tokens, err := f.AppendEncode(nil, want)
 		if err != nil {
@@ -133,76 +143,91 @@ func TestFASTRoundTrip(t *testing.T) {
 	})
 }
 
-// Whatever a decoder picks out of the allowed tokens makes a chunk of the right shape.
-func TestFASTCursorKeepsShape(t *testing.T) {
-	bpe := load(t, "data/fast")
-	for name, bpe := range map[string]*BPE{"published": bpe, "odd": oddVocabulary(t)} {
+// Whatever a decoder picks out of the allowed tokens makes a chunk of the right shape, within
+// the limit, and no limit that is enough for the fewest tokens is too small.
+func TestFASTDecoderKeepsShape(t *testing.T) {
+	for name, file := range map[string][]byte{"published": published(t), "odd": []byte(oddVocabulary)} {
 		rapid.Check(t, func(r *rapid.T) {
-			f := fastOf(t, bpe, rapid.IntRange(1, 20).Draw(r, "horizon"), rapid.IntRange(1, 8).Draw(r, "dim"))
-			// A policy that has learned nothing may like the long tokens.
-			long := rapid.Bool().Draw(r, "long")
-			var (
-				at      FASTCursor
-				tokens  []int32
-				allowed = make([]bool, f.Vocabulary())
-				err     error
-			)
-			for !f.Complete(at) {
-				f.Allowed(at, allowed)
-				var choice []int32
-				for token, ok := range allowed {
-					if ok {
-						choice = append(choice, int32(token))
-					}
+			f := fastOf(t, file, rapid.IntRange(1, 20).Draw(r, "horizon"), rapid.IntRange(1, 8).Draw(r, "dim"))
+			least := f.grammar.fewest(f.Horizon*f.Dim, between)
+			limit := rapid.IntRange(least, f.Longest()).Draw(r, "limit")
+			// A policy that has learned nothing may like the long tokens, or the short ones.
+			liking := rapid.SampledFrom([]int{-1, 0, 1}).Draw(r, "liking")
+			tokens := decodeAny(r, f, limit, func(choice []int32) []int32 {
+				if liking == 0 {
+					return choice
 				}
-				if len(choice) == 0 {
-					r.Fatalf("%s: no token is allowed after %v", name, tokens)
-				}
-				if long {
-					slices.SortStableFunc(choice, func(a, b int32) int { return len(bpe.pieces[b].text) - len(bpe.pieces[a].text) })
-					choice = choice[:(len(choice)+3)/4]
-				}
-				token := rapid.SampledFrom(choice).Draw(r, "token")
-				tokens = append(tokens, token)
-				if at, err = f.Advance(at, token); err != nil {
-					r.Fatalf("%s: %v", name, err)
-				}
-			}
-			f.Allowed(at, allowed)
-			if slices.Contains(allowed, true) {
-				r.Fatalf("%s: more tokens are allowed after the end of %v", name, tokens)
+				slices.SortStableFunc(choice, func(a, b int32) int { return liking * (len(f.bpe.pieces[a].text) - len(f.bpe.pieces[b].text)) })
+				return choice[:(len(choice)+3)/4]
+			})
+			if len(tokens) > limit {
+				r.Fatalf("%s: %d tokens, want at most %d", name, len(tokens), limit)
 			}
 			if err := f.Decode(make([]float32, f.Horizon*f.Dim), tokens); err != nil {
 				r.Fatalf("%s: %v", name, err)
+			}
+			if _, err := f.NewDecoder(least - 1); err == nil {
+				r.Fatalf("%s: a limit of %d tokens is accepted, where %d are the fewest", name, least-1, least)
 			}
 		})
 	}
 }
 
+// The fewest and the most tokens of a text are those that trying all of them finds.
+func TestFASTFewestAndMost(t *testing.T) {
+	f := fastOf(t, []byte(oddVocabulary), 3, 1)
+	fewest, most := math.MaxInt, 0
+	var try func(text string, tokens int)
+	try = func(text string, tokens int) {
+		if runes := []rune(text); string(runes) == text && len(runes) == 3 && !strings.Contains(text, "\ufffd") {
+			fewest, most = min(fewest, tokens), max(most, tokens)
+		}
+		for _, p := range f.bpe.pieces {
+			if p.known && !p.special && beginsText(text+p.text, 3) {
+				try(text+p.text, tokens+1)
+			}
+		}
+	}
+	try("", 0)
+	if least := f.grammar.fewest(3, between); least != fewest || f.Longest() != most {
+		t.Errorf("have %d to %d tokens, want %d to %d", least, f.Longest(), fewest, most)
+	}
+}
+
 // What encoding makes is allowed, and what is not allowed is no beginning of any text.
 func TestFASTCursorFollowsEncoder(t *testing.T) {
-	bpe := load(t, "data/fast")
+	file := published(t)
 	rapid.Check(t, func(r *rapid.T) {
-		f := fastOf(t, bpe, rapid.IntRange(1, 20).Draw(r, "horizon"), rapid.IntRange(1, 8).Draw(r, "dim"))
+		f := fastOf(t, file, rapid.IntRange(1, 20).Draw(r, "horizon"), rapid.IntRange(1, 8).Draw(r, "dim"))
 		tokens, err := f.AppendEncode(nil, chunk(r, f.Horizon*f.Dim))
 		if err != nil {
 			r.Fatal(err)
 		}
-		var at FASTCursor
+		d, err := f.NewDecoder(len(tokens))
+		if err != nil {
+			r.Fatal(err)
+		}
+		unlimited, err := f.NewDecoder(f.Longest())
+		if err != nil {
+			r.Fatal(err)
+		}
 		before := ""
+		allowed := make([]bool, f.Vocabulary())
 		for _, token := range tokens {
 			other := rapid.Int32Range(0, int32(f.Vocabulary()-1)).Draw(r, "other")
-			_, err := f.Advance(at, other)
-			text := before + bpe.pieces[other].text
-			if want := beginsText(text, f.Horizon*f.Dim); (err == nil) != want {
-				r.Fatalf("after %q, %q: %v, want it to be allowed: %v", before, bpe.pieces[other].text, err, want)
+			unlimited.Allowed(allowed)
+			text := before + f.bpe.pieces[other].text
+			if want := beginsText(text, f.Horizon*f.Dim); allowed[other] != want {
+				r.Fatalf("after %q, %q is allowed: %v, want %v", before, f.bpe.pieces[other].text, allowed[other], want)
 			}
-			if at, err = f.Advance(at, token); err != nil {
-				r.Fatal(err)
+			for _, d := range []Decoder{d, unlimited} {
+				if err = d.Advance(token); err != nil {
+					r.Fatal(err)
+				}
 			}
-			before += bpe.pieces[token].text
+			before += f.bpe.pieces[token].text
 		}
-		if !f.Complete(at) {
+		if !d.Complete() || !unlimited.Complete() {
 			r.Fatalf("%v is not complete", tokens)
 		}
 	})
@@ -221,21 +246,13 @@ func beginsText(text string, characters int) bool {
 
 // oddVocabulary has characters that only their own merge can complete, first bytes that
 // nothing completes, and a single coefficient only in two tokens.
-func oddVocabulary(t testing.TB) *BPE {
-	t.Helper()
-	b, err := ParseBPE([]byte(`{"added_tokens": [{"id": 6, "content": "<pad>", "special": true}],
-		"pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false},
-		"decoder": {"type": "ByteLevel"},
-		"model": {"vocab": {"Å": 0, "¢": 1, "Å¢Å¢Å": 2, "Å¢Å¢": 3, "Ã": 4, "è": 5, "<pad>": 6, "Å¢": 8}, "merges": ["Å ¢"]}}`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
+const oddVocabulary = `{"added_tokens": [{"id": 6, "content": "<pad>", "special": true}],
+	"pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false},
+	"decoder": {"type": "ByteLevel"},
+	"model": {"vocab": {"Å": 0, "¢": 1, "Å¢Å¢Å": 2, "Å¢Å¢": 3, "Ã": 4, "è": 5, "<pad>": 6, "Å¢": 8}, "merges": ["Å ¢"]}}`
 
 func TestFASTRefuses(t *testing.T) {
-	bpe := load(t, "data/fast")
-	f := fastOf(t, bpe, 2, 3)
+	f := fastOf(t, published(t), 2, 3)
 	nan, infinite, huge := float32(math.NaN()), float32(math.Inf(1)), float32(3e5)
 	for _, c := range []struct {
 		chunk []float32
@@ -267,7 +284,7 @@ func TestFASTRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	lead, ok := bpe.ID("Å")
+	lead, ok := f.bpe.ID("Å")
 	if !ok {
 		t.Fatal("the vocabulary lacks a byte")
 	}
@@ -294,7 +311,7 @@ func TestFASTRefuses(t *testing.T) {
 
 // A vocabulary that has no tokens for some coefficients says so instead of leaving them out.
 func TestFASTRefusesHoles(t *testing.T) {
-	f, err := NewFAST(oddVocabulary(t), 10, -354, 1, 2)
+	f, err := NewFAST([]byte(oddVocabulary), 10, -354, 1, 2)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -307,7 +324,7 @@ func TestFASTRefusesHoles(t *testing.T) {
 }
 
 func TestNewFASTRefuses(t *testing.T) {
-	bpe := load(t, "data/fast")
+	file := published(t)
 	for _, c := range []struct {
 		scale                  float64
 		minToken, horizon, dim int
@@ -318,24 +335,23 @@ func TestNewFASTRefuses(t *testing.T) {
 		{0, -354, 4, 2, "scale"}, {-1, -354, 4, 2, "scale"}, {math.NaN(), -354, 4, 2, "scale"}, {math.Inf(1), -354, 4, 2, "scale"},
 		{10, math.MinInt, 4, 2, "min_token"}, {10, math.MaxInt, 4, 2, "min_token"},
 	} {
-		if _, err := NewFAST(bpe, c.scale, c.minToken, c.horizon, c.dim); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := NewFAST(file, c.scale, c.minToken, c.horizon, c.dim); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: error %v, want it to say %q", c, err, c.want)
 		}
 	}
-	b, err := ParseBPE([]byte(`{"pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false}, "decoder": {"type": "ByteLevel"}, "model": {"vocab": {"ab": 0, "Å": 1}, "merges": []}}`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := NewFAST(b, 10, 0, 3, 1); err == nil || !strings.Contains(err.Error(), "single coefficient") {
-		t.Errorf("error %v, want it to say that no token makes a single coefficient", err)
+	for vocabulary, want := range map[string]string{
+		`{"ab": 0, "Å": 1}`:    "exactly 3 coefficients",
+		`{"aa": 0, "aaaa": 1}`: "exactly 3 coefficients", // where an even number is all that can be made
+		`{"a": 0, "a": 1}`:     "tokenizer.json",
+	} {
+		file := `{"pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false}, "decoder": {"type": "ByteLevel"}, "model": {"vocab": ` + vocabulary + `, "merges": []}}`
+		if _, err := NewFAST([]byte(file), 10, 0, 3, 1); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error %v, want it to say %q", vocabulary, err, want)
+		}
 	}
 }
 
 func TestLoadFASTShape(t *testing.T) {
-	published, err := os.ReadFile(filepath.Join(testenv.Shared(t, "data/fast"), "tokenizer.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, c := range []struct {
 		name, config string
 		horizon, dim int
@@ -350,13 +366,7 @@ func TestLoadFASTShape(t *testing.T) {
 		{"fraction", `{"min_token": -354.5}`, 4, 3, [2]int{}, "min_token"},
 		{"no JSON", `{`, 4, 3, [2]int{}, "processor_config.json"},
 	} {
-		dir := t.TempDir()
-		for name, data := range map[string][]byte{"tokenizer.json": published, "processor_config.json": []byte(c.config)} {
-			if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-		f, err := LoadFAST(dir, c.horizon, c.dim)
+		f, err := LoadActions(folder(map[string][]byte{tokenizerFile: published(t), processorFile: []byte(c.config)}), c.horizon, c.dim)
 		switch {
 		case c.error != "":
 			if err == nil || !strings.Contains(err.Error(), c.error) {
@@ -364,11 +374,13 @@ func TestLoadFASTShape(t *testing.T) {
 			}
 		case err != nil:
 			t.Errorf("%s: %v", c.name, err)
-		case [2]int{f.Horizon, f.Dim} != c.want:
-			t.Errorf("%s: have the shape [%d][%d], want %v", c.name, f.Horizon, f.Dim, c.want)
+		default:
+			if horizon, dim := f.Shape(); [2]int{horizon, dim} != c.want {
+				t.Errorf("%s: have the shape [%d][%d], want %v", c.name, horizon, dim, c.want)
+			}
 		}
 	}
-	if _, err := LoadFAST(filepath.Join(testenv.Shared(t, "data/smolvlm")), 4, 3); err == nil || !strings.Contains(err.Error(), "processor_config.json") {
+	if _, err := LoadActions(os.DirFS(testenv.Shared(t, "data/smolvlm")), 4, 3); err == nil || !strings.Contains(err.Error(), processorFile) {
 		t.Errorf("a text tokenizer: error %v, want it to name the file that is missing", err)
 	}
 }
@@ -378,7 +390,7 @@ func TestLoadFASTShape(t *testing.T) {
 func TestFASTAllocates(t *testing.T) {
 	golden := readFASTGolden(t)
 	c := golden.Cases[slices.IndexFunc(golden.Cases, func(c fastCase) bool { return c.TimeHorizon == 50 && c.ActionDim == 7 })]
-	f := fastOf(t, load(t, "data/fast"), 50, 7)
+	f := fastOf(t, published(t), 50, 7)
 	chunk := slices.Concat(c.Actions...)
 	tokens, back := make([]int32, 0, 350), make([]float32, 350)
 	n := testing.AllocsPerRun(100, func() {
@@ -398,8 +410,7 @@ func TestFASTAllocates(t *testing.T) {
 // A FAST is used by many at once.
 func TestFASTConcurrentUse(t *testing.T) {
 	golden := readFASTGolden(t)
-	bpe := load(t, "data/fast")
-	f := fastOf(t, bpe, 16, 2)
+	f := fastOf(t, published(t), 16, 2)
 	var group sync.WaitGroup
 	for range 8 {
 		group.Go(func() {

@@ -2,7 +2,6 @@ package tokenizer
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
@@ -21,17 +20,11 @@ type FASTTraining struct {
 	OnProgress func(tokens, vocabulary int)
 }
 
-// TrainedFAST is a FAST tokenizer and the files of its folder.
-type TrainedFAST struct {
-	*FAST
-	Files map[string][]byte // by name, as LoadFAST and HuggingFace's AutoProcessor read them
-}
-
 // TrainFAST makes the FAST tokenizer of chunks, each of shape [Horizon][Dim] in one row after
 // the other, and normalised (section V-B of the paper). The least coefficient becomes
 // min_token, and the vocabulary is made by TrainBPE with all bytes in it, so that it also has
 // tokens for coefficients that no chunk had, unless they are below the least.
-func TrainFAST(ctx context.Context, chunks iter.Seq[[]float32], o FASTTraining) (*TrainedFAST, error) {
+func TrainFAST(ctx context.Context, chunks iter.Seq[[]float32], o FASTTraining) (*FAST, error) {
 	if o.Scale == 0 {
 		o.Scale = 10
 	}
@@ -50,20 +43,15 @@ func TrainFAST(ctx context.Context, chunks iter.Seq[[]float32], o FASTTraining) 
 	if err != nil {
 		return nil, fmt.Errorf("train FAST: %w", err)
 	}
-	bpe, err := ParseBPE(file)
-	if err != nil {
-		return nil, fmt.Errorf("train FAST: %w", err)
-	}
-	trained := &TrainedFAST{Files: map[string][]byte{"tokenizer.json": file}}
-	if trained.FAST, err = NewFAST(bpe, o.Scale, int(least), o.Horizon, o.Dim); err != nil {
-		return nil, err
-	}
-	return trained, trained.describe()
+	return NewFAST(file, o.Scale, int(least), o.Horizon, o.Dim)
 }
 
 // coefficients returns those of all chunks.
 func (o *FASTTraining) coefficients(ctx context.Context, chunks iter.Seq[[]float32]) ([]int32, error) {
-	if err := checkShape(o.Horizon, o.Dim, o.Scale); err != nil {
+	if err := checkShape(o.Horizon, o.Dim); err != nil {
+		return nil, err
+	}
+	if err := checkScale(o.Scale); err != nil {
 		return nil, err
 	}
 	var (
@@ -109,29 +97,4 @@ func (o *FASTTraining) texts(coefficients []int32, least int32) iter.Seq[string]
 			}
 		}
 	}
-}
-
-// describe adds the files that say what tokenizer.json is for. The code that HuggingFace's
-// AutoProcessor runs is the published one.
-func (f *TrainedFAST) describe() error {
-	const class = "UniversalActionProcessor"
-	code := map[string]string{"AutoProcessor": "physical-intelligence/fast--processing_action_tokenizer." + class}
-	for name, content := range map[string]any{
-		"processor_config.json": fastConfig{
-			ActionDim: &f.Dim, AutoMap: code, MinToken: f.minToken, ProcessorClass: class,
-			Scale: f.scale, TimeHorizon: &f.Horizon, VocabSize: f.Vocabulary(),
-		},
-		"tokenizer_config.json": map[string]any{
-			"added_tokens_decoder": struct{}{}, "auto_map": code, "processor_class": class,
-			"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": false,
-		},
-		"special_tokens_map.json": struct{}{},
-	} {
-		data, err := json.MarshalIndent(content, "", "  ")
-		if err != nil {
-			return fmt.Errorf("write %s: %w", name, err)
-		}
-		f.Files[name] = append(data, '\n')
-	}
-	return nil
 }

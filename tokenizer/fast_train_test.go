@@ -6,8 +6,6 @@ import (
 	"errors"
 	"math"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -41,18 +39,16 @@ func TestTrainFAST(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
-	for name, data := range trained.Files {
-		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	loaded, err := LoadFAST(dir, 0, 0)
+	files, err := trained.Files()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if loaded.Horizon != horizon || loaded.Dim != dim || loaded.Vocabulary() != 600 {
-		t.Fatalf("loaded as [%d][%d] with %d tokens, want [%d][%d] with 600", loaded.Horizon, loaded.Dim, loaded.Vocabulary(), horizon, dim)
+	loaded, err := LoadActions(folder(files), 0, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h, d := loaded.Shape(); h != horizon || d != dim || loaded.Vocabulary() != 600 {
+		t.Fatalf("loaded as [%d][%d] with %d tokens, want [%d][%d] with 600", h, d, loaded.Vocabulary(), horizon, dim)
 	}
 	back, all := make([]float32, horizon*dim), 0
 	for n, chunk := range chunks[400:] { // which it has not seen
@@ -88,6 +84,10 @@ func TestTrainedFASTFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	files, err := trained.Files()
+	if err != nil {
+		t.Fatal(err)
+	}
 	var config struct {
 		Scale      float64
 		MinToken   int    `json:"min_token"`
@@ -96,15 +96,15 @@ func TestTrainedFASTFiles(t *testing.T) {
 		Vocabulary int    `json:"vocab_size"`
 		Class      string `json:"processor_class"`
 	}
-	if err := json.Unmarshal(trained.Files["processor_config.json"], &config); err != nil {
+	if err := json.Unmarshal(files["processor_config.json"], &config); err != nil {
 		t.Fatal(err)
 	}
 	if config.Scale != 5 || config.MinToken != -20 || config.Horizon != 4 || config.Dim != 1 || config.Vocabulary != trained.Vocabulary() || config.Class != "UniversalActionProcessor" {
 		t.Errorf("have %+v", config)
 	}
 	for _, name := range []string{"tokenizer_config.json", "special_tokens_map.json"} {
-		if !json.Valid(trained.Files[name]) {
-			t.Errorf("%s: have %q, want JSON", name, trained.Files[name])
+		if !json.Valid(files[name]) {
+			t.Errorf("%s: have %q, want JSON", name, files[name])
 		}
 	}
 	tokens, err := trained.AppendEncode(nil, chunks[1])
@@ -133,15 +133,18 @@ func TestTrainedFASTOnOthers(t *testing.T) {
 		if err != nil {
 			r.Fatal(err)
 		}
-		var at FASTCursor
+		d, err := trained.NewDecoder(len(tokens))
+		if err != nil {
+			r.Fatal(err)
+		}
 		for _, token := range tokens {
-			if at, err = trained.Advance(at, token); err != nil {
+			if err := d.Advance(token); err != nil {
 				r.Fatal(err)
 			}
 		}
 		have := make([]float32, 12)
-		if err := trained.Decode(have, tokens); err != nil || !trained.Complete(at) {
-			r.Fatalf("complete: %v, error %v", trained.Complete(at), err)
+		if err := trained.Decode(have, tokens); err != nil || !d.Complete() {
+			r.Fatalf("complete: %v, error %v", d.Complete(), err)
 		}
 		for i := range want {
 			if d := math.Abs(float64(have[i] - want[i])); d > 0.05 {

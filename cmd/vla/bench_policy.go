@@ -133,7 +133,7 @@ func (b *policyBench) run(ctx context.Context, model *smolvla.Model, r *policyRe
 		for j := range noise.Data {
 			noise.Data[j] = float32(rng.NormFloat64())
 		}
-		t, err := model.Sample(ctx, prompt, noise)
+		t, err := model.Sample(ctx, prompt, noise, nil)
 		if err != nil {
 			return err
 		}

@@ -180,7 +180,11 @@ type motion struct {
 
 // motions are the actions of some episodes of the environment's own policy.
 func motions(ctx context.Context, env sim.Environment) ([]motion, error) {
-	p, err := loadPolicy("", env, policy.Options{})
+	name := env.Policy
+	if env.Expert != nil {
+		name = "expert" // is the simulator's own, and next to nothing beside it
+	}
+	p, err := loadPolicy(name, env, policy.Options{})
 	if err != nil {
 		return nil, err
 	}

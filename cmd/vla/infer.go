@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"govla/actions"
+	"govla/policy"
 	"govla/policy/smolvla"
 )
 
@@ -52,7 +53,11 @@ tokenizer is the tokenizer.json of the checkpoint's folder unless --tokenizer na
 			if observation.Images, err = readImages(images); err != nil {
 				return fmt.Errorf("--image %w", err)
 			}
-			p, err := smolvla.Load(folder, smolvla.Options{
+			dir, err := policy.Open(folder)
+			if err != nil {
+				return err
+			}
+			p, err := smolvla.Load(dir, folder, smolvla.Options{
 				Precision: smolvla.Precision(flags.precision), Steps: flags.steps,
 				Tokenizer: tokenizer, AllowNormalised: allowNormalised,
 			})

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io/fs"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -37,9 +38,6 @@ type fitPolicy func(robot.Spec) (actions.Policy, func() error, error)
 
 // loadPolicy returns a policy that govla trained, or the environment's expert.
 func loadPolicy(name string, env sim.Environment, o policy.Options) (actions.Policy, error) {
-	if name == "" {
-		name = env.Policy
-	}
 	if name != "expert" {
 		return policy.Load(name, o)
 	}
@@ -67,7 +65,17 @@ func (f *checkpointFlags) load(name string, env sim.Environment, o policy.Option
 		}
 		return p, nil
 	}
-	if !smolvla.Is(name) {
+	var dir fs.FS
+	if name == "" {
+		name = env.Policy
+	}
+	if name != "expert" {
+		var err error
+		if dir, err = policy.Open(name); err != nil {
+			return nil, err
+		}
+	}
+	if dir == nil || !smolvla.Is(dir) {
 		p, err := loadPolicy(name, env, o)
 		if err != nil {
 			return nil, err
@@ -80,12 +88,12 @@ func (f *checkpointFlags) load(name string, env sim.Environment, o policy.Option
 	if p := smolvla.Precision(f.precision); p != smolvla.F32 && p != smolvla.BF16 {
 		return nil, fmt.Errorf("--precision %q: want %s or %s", f.precision, smolvla.F32, smolvla.BF16)
 	}
-	if _, err := smolvla.Describe(name); err != nil { // rather now than when the robot waits
+	if _, err := smolvla.Describe(dir); err != nil { // rather now than when the robot waits
 		return nil, err
 	}
 	return func(s robot.Spec) (actions.Policy, func() error, error) {
-		p, err := smolvla.Load(name, smolvla.Options{
-			Precision: smolvla.Precision(f.precision), Steps: o.EulerSteps, Rate: s.Rate,
+		p, err := smolvla.Load(dir, name, smolvla.Options{
+			Precision: smolvla.Precision(f.precision), Steps: o.EulerSteps, Temperature: o.Temperature, Rate: s.Rate,
 			Tokenizer: f.tokenizer, AllowNormalised: f.allowNormalised,
 		})
 		if err != nil {

@@ -36,7 +36,11 @@ checkpoint in a folder. Weights are not loaded.`,
   vla policy info ./smolvla_base --json`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if !smolvla.Is(args[0]) {
+			dir, err := policy.Open(args[0])
+			if err != nil {
+				return err
+			}
+			if !smolvla.Is(dir) {
 				config, err := policy.ReadConfig(args[0])
 				if err != nil {
 					return err
@@ -47,7 +51,7 @@ checkpoint in a folder. Weights are not loaded.`,
 				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %s\n", args[0], config)
 				return err
 			}
-			info, err := smolvla.Describe(args[0])
+			info, err := smolvla.Describe(dir)
 			if err != nil {
 				return err
 			}
@@ -179,5 +183,13 @@ func (f *modelFlags) open(dir string) (*smolvla.Model, error) {
 	if err := f.apply(); err != nil {
 		return nil, err
 	}
-	return smolvla.OpenModel(dir, smolvla.Precision(f.precision), f.steps)
+	folder, err := policy.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	m, err := smolvla.OpenModel(folder, smolvla.Precision(f.precision), f.steps)
+	if err != nil {
+		return nil, fmt.Errorf("policy %s: %w", dir, err)
+	}
+	return m, nil
 }

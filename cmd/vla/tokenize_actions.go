@@ -22,14 +22,15 @@ func tokenizeActionsCommand() *cobra.Command {
 	)
 	command := &cobra.Command{
 		Use:   "actions",
-		Short: "Turn lines of JSON action chunks on stdin into lines of FAST tokens",
+		Short: "Turn lines of JSON action chunks on stdin into lines of tokens",
 		Long: `Actions reads chunks of normalised actions from stdin, one a line: a JSON array of actions,
-each an array of numbers. For each it prints its FAST tokens and the chunk that these
-stand for, {"tokens":[...],"reconstruction":[[...],...]}, on a line of its own, as soon as
-there is no more to read for now.
+each an array of numbers. For each it prints its tokens and the chunk that these stand
+for, {"tokens":[...],"reconstruction":[[...],...]}, on a line of its own, as soon as there
+is no more to read for now.
 
-The tokenizer is a folder as physical-intelligence/fast is published and as "vla train
-tokenizer" writes it, with tokenizer.json and processor_config.json.`,
+The tokenizer is a folder: FAST as physical-intelligence/fast is published, or what "vla
+train tokenizer" writes, FAST or VQ, or uniform bins, {"type":"bins","bins":256} in a
+config.json.`,
 		Example: `  vla tokenize actions --tokenizer models/fast --horizon 2 --dim 3  # [[0,0.5,1],[0,0.4,1]] gives {"tokens":[...],...}
   vla tokenize actions --tokenizer my-fast                          # which names its shape`,
 		Args: cobra.NoArgs,
@@ -39,17 +40,17 @@ tokenizer" writes it, with tokenizer.json and processor_config.json.`,
 					return fmt.Errorf("--%s %d: want at least 1", name, value)
 				}
 			}
-			fast, err := tokenizer.LoadFAST(dir, horizon, dim)
+			actions, err := tokenizer.LoadActions(os.DirFS(dir), horizon, dim)
 			if err != nil {
-				return err
+				return fmt.Errorf("%s: %w", dir, err)
 			}
 			// There is nothing to tidy up, and Ctrl-C could not end waiting for stdin otherwise.
 			signal.Reset(os.Interrupt, syscall.SIGTERM)
-			return tokenizeLines(cmd.OutOrStdout(), cmd.InOrStdin(), actionTokens(fast))
+			return tokenizeLines(cmd.OutOrStdout(), cmd.InOrStdin(), actionTokens(actions))
 		},
 	}
 	f := command.Flags()
-	f.StringVar(&dir, "tokenizer", "", "folder with a FAST tokenizer")
+	f.StringVar(&dir, "tokenizer", "", "folder with an action tokenizer")
 	f.IntVar(&horizon, "horizon", 0, "actions in a chunk (default: what the folder says)")
 	f.IntVar(&dim, "dim", 0, "numbers in an action (default: what the folder says)")
 	_ = command.MarkFlagRequired("tokenizer") // fails only for a flag that does not exist
@@ -57,20 +58,21 @@ tokenizer" writes it, with tokenizer.json and processor_config.json.`,
 }
 
 // actionTokens returns what tokenizes lines that are chunks of actions.
-func actionTokens(fast *tokenizer.FAST) func(answer, line []byte) ([]byte, error) {
+func actionTokens(actions tokenizer.Actions) func(answer, line []byte) ([]byte, error) {
+	horizon, dim := actions.Shape()
 	var (
 		tokens         []int32
 		chunk          []float32
-		reconstruction = make([]float32, fast.Horizon*fast.Dim)
+		reconstruction = make([]float32, horizon*dim)
 	)
 	return func(answer, line []byte) (_ []byte, err error) {
-		if chunk, err = readChunk(chunk[:0], line, fast.Horizon, fast.Dim); err != nil {
+		if chunk, err = readChunk(chunk[:0], line, horizon, dim); err != nil {
 			return nil, err
 		}
-		if tokens, err = fast.AppendEncode(tokens[:0], chunk); err != nil {
+		if tokens, err = actions.AppendEncode(tokens[:0], chunk); err != nil {
 			return nil, err
 		}
-		if err := fast.Decode(reconstruction, tokens); err != nil {
+		if err := actions.Decode(reconstruction, tokens); err != nil {
 			return nil, err
 		}
 		answer = append(answer, `{"tokens":`...)
@@ -80,7 +82,7 @@ func actionTokens(fast *tokenizer.FAST) func(answer, line []byte) ([]byte, error
 			switch {
 			case i == 0:
 				answer = append(answer, '[')
-			case i%fast.Dim == 0:
+			case i%dim == 0:
 				answer = append(answer, `],[`...)
 			default:
 				answer = append(answer, ',')

@@ -107,7 +107,7 @@ func TestTokenizeActionsBadInput(t *testing.T) {
 		words     []string
 	}{
 		{good, nil, []string{`"tokenizer"`, "required"}},
-		{good, []string{"--tokenizer", empty}, []string{"tokenizer.json", "no such file"}},
+		{good, []string{"--tokenizer", empty}, []string{"config.json", "processor_config.json"}},
 		{good, []string{"--tokenizer", dir, "--horizon", "0"}, []string{"--horizon 0"}},
 		{good, []string{"--tokenizer", dir, "--dim", "-1"}, []string{"--dim -1"}},
 		{good, []string{"--tokenizer", dir, "--horizon", "1000000"}, []string{"horizon", "1000000"}},

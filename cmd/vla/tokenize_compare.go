@@ -164,9 +164,9 @@ func (f *compareFlags) codecs(ctx context.Context, training *actionData, rate in
 	}
 	codecs := []sizedCodec{bins, trained}
 	if f.tokenizer != "" {
-		published, err := tokenizer.LoadFAST(f.tokenizer, rate, training.dim)
+		published, err := tokenizer.LoadActions(os.DirFS(f.tokenizer), rate, training.dim)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%s: %w", f.tokenizer, err)
 		}
 		codecs = append(codecs, published)
 	}

@@ -140,8 +140,12 @@ func (f *tokenizerFlags) train(ctx context.Context, log io.Writer) (*tokenizerRe
 	if err != nil {
 		return nil, fmt.Errorf("write statistics: %w", err)
 	}
-	trained.Files["stats.json"] = append(stats, '\n')
-	return report, writeFolder(ctx, f.out, trained.Files)
+	files, err := trained.Files()
+	if err != nil {
+		return nil, err
+	}
+	files["stats.json"] = append(stats, '\n')
+	return report, writeFolder(ctx, f.out, files)
 }
 
 // tokenProgress reports on w, about every ten seconds, how far training is. The pairs grow

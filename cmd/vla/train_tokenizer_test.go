@@ -53,9 +53,12 @@ func TestTrainTokenizer(t *testing.T) {
 	if entries, err := os.ReadDir(out); err != nil || len(entries) != 2 {
 		t.Errorf("have %v (%v), want the two folders and nothing hidden", entries, err)
 	}
-	fast, err := tokenizer.LoadFAST(first, 0, 0)
-	if err != nil || fast.Horizon != 8 || fast.Dim != 2 {
-		t.Errorf("loaded as %v, %v", fast, err)
+	fast, err := tokenizer.LoadActions(os.DirFS(first), 0, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if horizon, dim := fast.Shape(); horizon != 8 || dim != 2 {
+		t.Errorf("loaded as [%d][%d], want [8][2]", horizon, dim)
 	}
 	vla(t, "", "train", "tokenizer", "--data", data, "--out", first).fail(t, filepath.Base(first), "already")
 }
@@ -223,5 +226,5 @@ func TestTokenizeCompare(t *testing.T) {
 func TestTokenizeCompareBadInput(t *testing.T) {
 	t.Parallel()
 	vla(t, "", "tokenize", "compare").fail(t, `"data"`, "required")
-	vla(t, "", "tokenize", "compare", "--data", writeDataset(t), "--tokenizer", t.TempDir(), "--png", "").fail(t, "tokenizer.json", "no such file")
+	vla(t, "", "tokenize", "compare", "--data", writeDataset(t), "--tokenizer", t.TempDir(), "--png", "").fail(t, "config.json", "processor_config.json")
 }

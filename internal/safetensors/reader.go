@@ -63,6 +63,9 @@ func Parse(data []byte, name string) (*File, error) {
 	return f, nil
 }
 
+// Mapped says whether the tensors lie in the file itself, mapped into memory.
+func (f *File) Mapped() bool { return f.unmap != nil }
+
 // Close frees what Open mapped. The file has no tensors afterwards, and a view of one
 // must not be touched: the program would crash. A second Close does nothing.
 func (f *File) Close() error {

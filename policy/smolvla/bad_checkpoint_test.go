@@ -158,7 +158,7 @@ func TestLoadRefuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := copyCheckpoint(t, published+"/checkpoint")
 			test.spoil(t, dir)
-			p, err := Load(dir, Options{})
+			p, err := Load(os.DirFS(dir), dir, Options{})
 			if err == nil {
 				_ = p.Close()
 			}
@@ -168,7 +168,7 @@ func TestLoadRefuses(t *testing.T) {
 	for name, o := range map[string]Options{
 		"precision": {Precision: "f16"}, "steps": {Steps: -1}, "rate": {Rate: -1}, "tokenizer": {Tokenizer: "/nowhere"},
 	} {
-		_, err := Load(published+"/checkpoint", o)
+		_, err := Load(os.DirFS(published+"/checkpoint"), "published", o)
 		complains(t, name, err)
 	}
 }
@@ -237,12 +237,12 @@ func TestLoadAccepts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := copyCheckpoint(t, published+"/checkpoint")
 			test.spoil(t, dir)
-			p, err := Load(dir, test.options)
+			p, err := Load(os.DirFS(dir), dir, test.options)
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer p.Close()
-			if _, err := Describe(dir); err != nil {
+			if _, err := Describe(os.DirFS(dir)); err != nil {
 				t.Error(err)
 			}
 		})
@@ -263,7 +263,7 @@ func TestCamerasRenamed(t *testing.T) {
 
 // Cameras come in the order of the file, whatever their names.
 func TestCamerasInOrder(t *testing.T) {
-	c, err := readConfig("testdata/odd")
+	c, err := readConfig(os.DirFS("testdata/odd"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -277,7 +277,7 @@ func TestCamerasInOrder(t *testing.T) {
 }
 
 func TestDescribe(t *testing.T) {
-	i, err := Describe("testdata/odd")
+	i, err := Describe(os.DirFS("testdata/odd"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -288,7 +288,7 @@ func TestDescribe(t *testing.T) {
 		i.NoStateStatistics == "" || i.NoActionStatistics == "" || i.NoTokenizer == "" {
 		t.Errorf("have %+v", i)
 	}
-	if !Is("testdata/odd") || Is("testdata") || Is("testdata/nowhere") {
+	if !Is(os.DirFS("testdata/odd")) || Is(os.DirFS("testdata")) || Is(os.DirFS("testdata/nowhere")) {
 		t.Error("odd is a checkpoint, its folder is not")
 	}
 }
@@ -357,7 +357,7 @@ func FuzzConfig(f *testing.F) {
 }
 
 func FuzzProcessors(f *testing.F) {
-	c, err := readConfig(published + "/checkpoint")
+	c, err := readConfig(os.DirFS(published + "/checkpoint"))
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -375,10 +375,10 @@ func FuzzProcessors(f *testing.F) {
 			return
 		}
 		var before, after processors
-		if err := before.before(published+"/checkpoint", p, c); err == nil && before.state == nil && before.noState == nil {
+		if err := before.before(os.DirFS(published+"/checkpoint"), p, c); err == nil && before.state == nil && before.noState == nil {
 			t.Error("no statistics of the state, and no word about it")
 		}
-		if err := after.after(published+"/checkpoint", p, c); err == nil && after.action == nil && after.noAction == nil {
+		if err := after.after(os.DirFS(published+"/checkpoint"), p, c); err == nil && after.action == nil && after.noAction == nil {
 			t.Error("no statistics of the action, and no word about it")
 		}
 	})

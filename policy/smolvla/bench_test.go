@@ -18,7 +18,7 @@ func BenchmarkSample(b *testing.B) {
 	}
 	for _, precision := range []Precision{F32, BF16} {
 		b.Run(string(precision), func(b *testing.B) {
-			m, err := OpenModel(dir, precision, 0)
+			m, err := OpenModel(os.DirFS(dir), precision, 0)
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -33,7 +33,7 @@ func BenchmarkSample(b *testing.B) {
 			b.ReportAllocs()
 			var sum Timing
 			for b.Loop() {
-				t, err := m.Sample(context.Background(), prompt, noise)
+				t, err := m.Sample(context.Background(), prompt, noise, nil)
 				if err != nil {
 					b.Fatal(err)
 				}

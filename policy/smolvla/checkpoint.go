@@ -23,6 +23,7 @@ type Checkpoint struct {
 	Stats     map[string]actions.Stats // by feature: observation.state and action
 	Tensors   []safetensors.Tensor     // by the names of the published checkpoints
 	Tokenizer []byte                   // tokenizer.json
+	Actions   map[string][]byte        // files of the tokenizer of actions, by name; nil where there is none
 }
 
 // Write saves the checkpoint in the folder dir, which it makes, in LeRobot's layout. Files
@@ -44,8 +45,19 @@ func (c *Checkpoint) write(dir string) error {
 	if err := safetensors.WriteFile(filepath.Join(dir, modelFile), c.Tensors, map[string]string{"format": "pt"}); err != nil {
 		return err
 	}
-	if err := writeFile(filepath.Join(dir, "tokenizer.json"), c.Tokenizer); err != nil {
+	if err := writeFile(filepath.Join(dir, tokenizerFile), c.Tokenizer); err != nil {
 		return err
+	}
+	if c.Actions != nil {
+		folder := filepath.Join(dir, actionTokenizerFolder)
+		if err := os.MkdirAll(folder, 0o755); err != nil {
+			return err
+		}
+		for _, name := range slices.Sorted(maps.Keys(c.Actions)) {
+			if err := writeFile(filepath.Join(folder, name), c.Actions[name]); err != nil {
+				return err
+			}
+		}
 	}
 	type object = map[string]any
 	type step struct {

@@ -3,6 +3,7 @@ package smolvla
 import (
 	"image"
 	"math"
+	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -17,7 +18,7 @@ import (
 func writtenCheckpoint(t testing.TB) *Checkpoint {
 	t.Helper()
 	from := filepath.Join(published, "checkpoint")
-	config, err := readConfig(from)
+	config, err := readConfig(os.DirFS(from))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,22 +56,22 @@ func TestCheckpointIsReadAsWritten(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	config, err := readConfig(dir)
+	config, err := readConfig(os.DirFS(dir))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !reflect.DeepEqual(*config, c.Config) {
 		t.Errorf("config.json has\n%+v, want\n%+v", *config, c.Config)
 	}
-	vlm, err := readVLMConfig(dir)
+	vlm, err := readVLMConfig(os.DirFS(dir))
 	if err != nil || vlm.Vision.Heads != 4 || vlm.Text.HeadSize != 16 || vlm.Text.Epsilon != 1e-6 || vlm.Vision.Epsilon != 1e-7 {
 		t.Errorf("vlm_config.json has %+v, %v", vlm, err)
 	}
-	stats, err := readStats(dir, "policy_preprocessor_step_5_normalizer_processor.safetensors", stateFeature)
+	stats, err := readStats(os.DirFS(dir), "policy_preprocessor_step_5_normalizer_processor.safetensors", stateFeature)
 	if err != nil || !slices.Equal(stats.Mean, c.Stats[stateFeature].Mean) || stats.Min != nil {
 		t.Errorf("statistics %+v, %v", stats, err)
 	}
-	info, err := Describe(dir)
+	info, err := Describe(os.DirFS(dir))
 	if err != nil || info.NoStateStatistics+info.NoActionStatistics+info.NoTokenizer != "" || info.MaxTokens != c.Config.TokenizerMaxLength {
 		t.Errorf("%+v, %v", info, err)
 	}
@@ -88,7 +89,7 @@ func TestPolicySpaces(t *testing.T) {
 		t.Fatal(err)
 	}
 	spec := func(o Options) actions.PolicySpec {
-		p, err := Load(dir, o)
+		p, err := Load(os.DirFS(dir), dir, o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -124,7 +125,7 @@ func TestRelativeActions(t *testing.T) {
 		if err := c.Write(dir); err != nil {
 			t.Fatal(err)
 		}
-		p, err := Load(dir, Options{})
+		p, err := Load(os.DirFS(dir), dir, Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -163,7 +164,7 @@ func TestCheckpointRefuses(t *testing.T) {
 		if err := c.Write(dir); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: error %v", name, err)
 		}
-		if Is(dir) {
+		if Is(os.DirFS(dir)) {
 			t.Errorf("%s: something was written", name)
 		}
 	}

@@ -3,9 +3,10 @@ package smolvla
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
+	"io/fs"
+	"slices"
 	"strings"
 
 	"govla/actions"
@@ -49,6 +50,13 @@ type Config struct {
 	// RelativeTo names, for each action dimension, the state dimension that the model's
 	// actions count from. Empty where they are absolute.
 	RelativeTo []string `json:"relative_to,omitempty"`
+
+	Head            Head    `json:"head,omitempty"`                // Flow where it is not said
+	Sampler         Sampler `json:"sampler,omitempty"`             // of flow and diffusion; Euler or DDIM where it is not said
+	NoiseSteps      int     `json:"num_train_timesteps,omitempty"` // diffusion: of the cosine schedule
+	Temperature     float64 `json:"temperature,omitempty"`         // tokens: divides the scores; 0 takes the likeliest
+	MaxActionTokens int     `json:"max_action_tokens,omitempty"`   // tokens: of the longest chunk
+	Demonstrations  int     `json:"demonstrations,omitempty"`      // episodes that it was trained on
 }
 
 // Feature is one entry of input_features or output_features.
@@ -139,16 +147,15 @@ const (
 	maxCameras = 64
 )
 
-// readConfig reads config.json of the folder dir.
-func readConfig(dir string) (*Config, error) {
-	path := filepath.Join(dir, configFile)
-	data, err := os.ReadFile(path)
+// readConfig reads config.json of a folder.
+func readConfig(dir fs.FS) (*Config, error) {
+	data, err := fs.ReadFile(dir, configFile)
 	if err != nil {
 		return nil, err
 	}
 	c, err := parseConfig(data)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, fmt.Errorf("%s: %w", configFile, err)
 	}
 	return c, nil
 }
@@ -162,6 +169,9 @@ func parseConfig(data []byte) (*Config, error) {
 	}
 	if err := json.Unmarshal(data, &c); err != nil {
 		return nil, err
+	}
+	if c.Head == "" {
+		c.Head = Flow
 	}
 	if err := c.validate(); err != nil {
 		return nil, err
@@ -210,6 +220,9 @@ func (c *Config) validate() error {
 	if err := c.validateSpaces(); err != nil {
 		return err
 	}
+	if err := c.validateHead(); err != nil {
+		return err
+	}
 	cameras := c.cameras()
 	if len(cameras) == 0 || len(cameras) > maxCameras {
 		return fmt.Errorf("input_features: %d VISUAL features, want 1 to %d", len(cameras), maxCameras)
@@ -249,6 +262,21 @@ func (c *Config) validateSpaces() error {
 		if c.State.Index(name) < 0 {
 			return fmt.Errorf("relative_to: state_space has no dimension %q", name)
 		}
+	}
+	return nil
+}
+
+// validateHead checks what the head needs.
+func (c *Config) validateHead() error {
+	switch {
+	case !slices.Contains(Heads(), c.Head):
+		return fmt.Errorf("head is %q, want one of %v", c.Head, Heads())
+	case c.Head == Diffusion && (c.NoiseSteps < 1 || c.NoiseSteps > maxSteps):
+		return fmt.Errorf("num_train_timesteps is %d, want 1 to %d", c.NoiseSteps, maxSteps)
+	case c.Head.Discrete() && (c.MaxActionTokens < 1 || c.MaxActionTokens > maxTokens):
+		return fmt.Errorf("max_action_tokens is %d, want 1 to %d", c.MaxActionTokens, maxTokens)
+	case !(c.Temperature >= 0 && c.Temperature <= 100):
+		return fmt.Errorf("temperature is %v, want 0 to 100", c.Temperature)
 	}
 	return nil
 }
@@ -301,20 +329,19 @@ type vlmConfig struct {
 	} `json:"text_config"`
 }
 
-// readVLMConfig reads vlm_config.json of the folder dir. Published checkpoints do not have
-// it: heads are 64 wide then, as throughout the SmolVLM2 family.
-func readVLMConfig(dir string) (*vlmConfig, error) {
-	path := filepath.Join(dir, vlmConfigFile)
-	data, err := os.ReadFile(path)
+// readVLMConfig reads vlm_config.json of a folder. Published checkpoints do not have it: heads
+// are 64 wide then, as throughout the SmolVLM2 family.
+func readVLMConfig(dir fs.FS) (*vlmConfig, error) {
+	data, err := fs.ReadFile(dir, vlmConfigFile)
 	switch {
-	case os.IsNotExist(err):
+	case errors.Is(err, fs.ErrNotExist):
 		data = []byte("{}")
 	case err != nil:
 		return nil, err
 	}
 	v, err := parseVLMConfig(data)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, fmt.Errorf("%s: %w", vlmConfigFile, err)
 	}
 	return v, nil
 }

@@ -2,10 +2,10 @@ package smolvla
 
 import "govla/internal/compute"
 
-// velocityAt computes the expert's velocity v(x_t, t | prefix) for Euler step number step,
-// shape [chunk][max action dim]; the prefix has so many tokens. The result is valid until
-// the next call.
-func (s *session[T]) velocityAt(x compute.Matrix, step, prefix int) compute.Matrix {
+// ask computes what the expert answers at x_t and the time of evaluation number step, behind
+// a prefix of so many tokens: the velocity, the noise or the actions, whichever it was trained
+// for, shape [chunk][max action dim] as x, which it may overwrite.
+func (s *session[T]) ask(answer, x compute.Matrix, step, prefix int) {
 	w, b, epsilon := s.weights, &s.expert, s.shape.text.epsilon
 	compute.Mul(s.hidden, x, w.actionIn.weight, compute.Epilogue{Bias: s.timeBiases.Row(step), Activation: compute.SiLUActivation})
 	compute.Mul(b.stream, s.hidden, w.timeOut.weight, compute.Epilogue{Bias: w.timeOut.bias})
@@ -26,12 +26,11 @@ func (s *session[T]) velocityAt(x compute.Matrix, step, prefix int) compute.Matr
 		b.addMLP(&layer.block, epsilon)
 	}
 	compute.RMSNorm(s.final, b.stream, w.finalGain, epsilon, nil)
-	compute.Mul(s.velocity, s.final, w.actionOut.weight, compute.Epilogue{Bias: w.actionOut.bias})
+	compute.Mul(answer, s.final, w.actionOut.weight, compute.Epilogue{Bias: w.actionOut.bias})
 	if s.trace != nil {
 		show(s.trace, s.final, "step%d.expert.final_norm.out", step)
-		show(s.trace, s.velocity, "step%d.v_t", step)
+		show(s.trace, answer, "step%d.v_t", step)
 	}
-	return s.velocity
 }
 
 // attendExpert is the attention of a layer of the expert. A self-attention layer continues

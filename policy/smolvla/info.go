@@ -2,26 +2,33 @@ package smolvla
 
 import (
 	"encoding/json"
-	"os"
-	"path/filepath"
-
-	"govla/internal/safetensors"
+	"io/fs"
 )
 
-// Is says whether the folder dir holds a checkpoint of this architecture, going by the type
-// in its config.json.
-func Is(dir string) bool {
-	data, err := os.ReadFile(filepath.Join(dir, configFile))
+// Is says whether a folder holds a checkpoint of this architecture, going by the type in its
+// config.json.
+func Is(dir fs.FS) bool {
+	data, err := fs.ReadFile(dir, configFile)
 	var config struct {
 		Type string `json:"type"`
 	}
 	return err == nil && json.Unmarshal(data, &config) == nil && config.Type == "smolvla"
 }
 
+// HeadOf returns the head of the checkpoint in a folder.
+func HeadOf(dir fs.FS) (Head, error) {
+	c, err := readConfig(dir)
+	if err != nil {
+		return "", err
+	}
+	return c.Head, nil
+}
+
 // Info describes a checkpoint.
 type Info struct {
 	Type         string         `json:"type"`
 	VLM          string         `json:"vlm_model_name"`
+	Head         Head           `json:"head"`
 	Parameters   int            `json:"parameters"` // of all tensors, also those that are never used
 	Bytes        int            `json:"bytes"`
 	Tensors      map[string]int `json:"tensors"` // by the type of their elements
@@ -34,7 +41,8 @@ type Info struct {
 	ActionDim    int            `json:"action_dim"`
 	ChunkSize    int            `json:"chunk_size"`
 	ExecuteSteps int            `json:"n_action_steps"`
-	EulerSteps   int            `json:"num_steps"`
+	EulerSteps   int            `json:"num_steps"`                   // of flow and diffusion
+	ActionTokens int            `json:"max_action_tokens,omitempty"` // of tokens heads
 
 	Vision TransformerInfo `json:"vision"`
 	Text   TransformerInfo `json:"text"`
@@ -57,8 +65,8 @@ type TransformerInfo struct {
 	KVHeads int `json:"kv_heads"`
 }
 
-// Describe looks at the checkpoint in the folder dir without loading its weights.
-func Describe(dir string) (*Info, error) {
+// Describe looks at the checkpoint in a folder without loading its weights.
+func Describe(dir fs.FS) (*Info, error) {
 	c, err := readConfig(dir)
 	if err != nil {
 		return nil, err
@@ -71,7 +79,7 @@ func Describe(dir string) (*Info, error) {
 	if err != nil {
 		return nil, err
 	}
-	file, err := safetensors.Open(filepath.Join(dir, modelFile))
+	file, err := openTensors(dir, modelFile)
 	if err != nil {
 		return nil, err
 	}
@@ -81,10 +89,10 @@ func Describe(dir string) (*Info, error) {
 		return nil, err
 	}
 	i := &Info{
-		Type: c.Type, VLM: c.VLM, Tensors: map[string]int{},
+		Type: c.Type, VLM: c.VLM, Head: c.Head, Tensors: map[string]int{},
 		ImageSize: s.imageSize(), ImageTokens: s.imageTokens(), MaxTokens: processors.maxTokens, Vocabulary: s.text.vocabulary,
 		StateDim: c.stateDim(), ActionDim: c.actionDim(),
-		ChunkSize: c.ChunkSize, ExecuteSteps: c.ExecuteSteps, EulerSteps: c.Steps,
+		ChunkSize: c.ChunkSize, ExecuteSteps: c.ExecuteSteps, EulerSteps: c.Steps, ActionTokens: c.MaxActionTokens,
 		Vision: TransformerInfo{s.vision.layers, s.vision.width, s.vision.mlp, s.vision.heads, s.vision.heads},
 		Text:   TransformerInfo{s.text.layers, s.text.width, s.text.mlp, s.heads, s.kvHeads},
 		Expert: TransformerInfo{s.text.layers, s.expert.width, s.expert.mlp, s.heads, s.kvHeads},
@@ -108,7 +116,7 @@ func Describe(dir string) (*Info, error) {
 	if processors.noAction != nil {
 		i.NoActionStatistics = processors.noAction.Error()
 	}
-	if _, err := os.Stat(filepath.Join(dir, "tokenizer.json")); err != nil {
+	if _, err := fs.Stat(dir, tokenizerFile); err != nil {
 		i.NoTokenizer = "the folder has no tokenizer.json"
 	}
 	return i, nil

@@ -3,11 +3,14 @@ package smolvla
 import (
 	"context"
 	"fmt"
-	"path/filepath"
+	"io/fs"
+	"math/rand/v2"
 	"time"
 
 	"govla/internal/compute"
 	"govla/internal/safetensors"
+	"govla/policy/sampler"
+	"govla/tokenizer"
 )
 
 // Precision says what the transformers' weights and the factors of their products are.
@@ -24,11 +27,12 @@ const (
 type Model struct {
 	Config    Config
 	Precision Precision
-	Steps     int // Euler steps
+	Steps     int // of Euler's or another sampler's method
 
 	shape   shape
 	file    *safetensors.File
-	session chan sampler // holds the session while nobody uses it
+	calls   int         // of the expert for a chunk; 0 where that depends on the chunk
+	session chan runner // holds the session while nobody uses it
 }
 
 // Prompt is what a chunk is sampled for. Cameras that are missing or masked and tokens that
@@ -39,48 +43,57 @@ type Prompt struct {
 	State  []float32 // normalised, up to Config.MaxStateDim numbers
 }
 
-// Timing says how long the stages of one sample took.
+// Timing says how long the stages of one chunk took. Denoise is what comes behind the prefix,
+// also where that is no noise.
 type Timing struct{ Vision, Prefix, Denoise time.Duration }
 
 // Total returns the time of all stages.
 func (t Timing) Total() time.Duration { return t.Vision + t.Prefix + t.Denoise }
 
-// sampler is a session of either precision.
-type sampler interface {
-	// sample turns noise, shape [chunk][max action dim], into actions.
-	sample(ctx context.Context, prompt Prompt, noise compute.Matrix) (Timing, error)
+// runner is a session of either precision.
+type runner interface {
+	prompt(ctx context.Context, prompt Prompt, timing *Timing) (length int, err error)
+	sample(ctx context.Context, x compute.Matrix, prefix int, rng *rand.Rand) error
+	write(ctx context.Context, dst []int32, prefix int, decoder tokenizer.Decoder, temperature float64, rng *rand.Rand) ([]int32, error)
 	setTrace(trace)
 }
 
-// OpenModel loads the network of the checkpoint in the folder dir. steps is the number of
-// Euler steps, or 0 for the checkpoint's own. Close it when it is no longer needed.
-func OpenModel(dir string, precision Precision, steps int) (*Model, error) {
+// OpenModel loads the network of the checkpoint in a folder. steps is the number of Euler
+// steps, or 0 for the checkpoint's own. Close it when it is no longer needed.
+func OpenModel(dir fs.FS, precision Precision, steps int) (*Model, error) {
 	c, err := readConfig(dir)
 	if err != nil {
 		return nil, err
+	}
+	if steps != 0 && (c.Head != Flow && c.Head != Diffusion) {
+		return nil, fmt.Errorf("a policy with the head %s has no steps to set", c.Head)
 	}
 	if steps == 0 {
 		steps = c.Steps
 	}
 	if steps < 1 || steps > maxSteps {
-		return nil, fmt.Errorf("%d Euler steps, want 1 to %d", steps, maxSteps)
+		return nil, fmt.Errorf("%d steps, want 1 to %d", steps, maxSteps)
 	}
 	if precision != F32 && precision != BF16 {
 		return nil, fmt.Errorf("precision %q, want %s or %s", precision, F32, BF16)
+	}
+	from, err := newSampler(c, steps)
+	if err != nil {
+		return nil, err
 	}
 	vlm, err := readVLMConfig(dir)
 	if err != nil {
 		return nil, err
 	}
-	file, err := safetensors.Open(filepath.Join(dir, modelFile))
+	file, err := openTensors(dir, modelFile)
 	if err != nil {
 		return nil, err
 	}
-	m := &Model{Config: *c, Precision: precision, Steps: steps, file: file, session: make(chan sampler, 1)}
+	m := &Model{Config: *c, Precision: precision, Steps: steps, file: file, session: make(chan runner, 1)}
 	s, err := measure(file, c, vlm)
 	if err == nil {
 		m.shape = *s
-		err = m.load()
+		err = m.load(from)
 	}
 	if err != nil {
 		_ = file.Close() // the first error counts
@@ -89,18 +102,23 @@ func OpenModel(dir string, precision Precision, steps int) (*Model, error) {
 	return m, nil
 }
 
-func (m *Model) load() error {
+func (m *Model) load(from sampler.Sampler) error {
 	w, err := loadWeights(m.file, &m.Config, &m.shape, m.Precision == BF16)
 	if err != nil {
 		return err
 	}
-	biases := w.timeBiases(m.Steps, m.Config.MinPeriod, m.Config.MaxPeriod)
-	w.timeIn = compute.Matrix{} // is in them now
-	if m.Precision == BF16 {
-		m.session <- newSession[compute.BF16](&m.Config, &m.shape, w, biases)
-	} else {
-		m.session <- newSession[float32](&m.Config, &m.shape, w, biases)
+	switch {
+	case from != nil:
+		m.calls = len(from.Times())
+	case m.Config.Head == Regression:
+		m.calls = 1
 	}
+	if m.Precision == BF16 {
+		m.session <- newSession[compute.BF16](&m.Config, &m.shape, w, from)
+	} else {
+		m.session <- newSession[float32](&m.Config, &m.shape, w, from)
+	}
+	w.timeIn = compute.Matrix{} // is in the session's biases now
 	return nil
 }
 
@@ -119,31 +137,62 @@ func (m *Model) ImageSize() int { return m.shape.imageSize() }
 // Vocabulary is the number of tokens that the model knows.
 func (m *Model) Vocabulary() int { return m.shape.text.vocabulary }
 
-// Sample draws a chunk by Euler's method from noise, shape [chunk size][max action dim],
-// which it overwrites: the actions, normalised, are in the first columns. It returns ctx's
-// error soon after ctx is done.
-func (m *Model) Sample(ctx context.Context, prompt Prompt, noise compute.Matrix) (Timing, error) {
-	return m.sample(ctx, prompt, noise, nil)
+// Sample turns x, Gaussian noise of shape [chunk size][max action dim], into actions: those,
+// normalised, are in the first columns. A regression head ignores what is in x. rng is for
+// samplers that add noise on the way. It returns ctx's error soon after ctx is done.
+func (m *Model) Sample(ctx context.Context, prompt Prompt, x compute.Matrix, rng *rand.Rand) (Timing, error) {
+	return m.sample(ctx, prompt, x, rng, nil)
 }
 
-func (m *Model) sample(ctx context.Context, prompt Prompt, noise compute.Matrix, t trace) (Timing, error) {
-	if err := m.check(prompt, noise); err != nil {
-		return Timing{}, err
+func (m *Model) sample(ctx context.Context, prompt Prompt, x compute.Matrix, rng *rand.Rand, t trace) (Timing, error) {
+	switch c := &m.Config; {
+	case c.Head.Discrete():
+		return Timing{}, fmt.Errorf("the head %s writes tokens", c.Head)
+	case x.Rows != c.ChunkSize || x.Cols != c.MaxActionDim || x.Stride != x.Cols:
+		return Timing{}, fmt.Errorf("noise has shape [%d %d], rows %d apart, want [%d %d] in one piece", x.Rows, x.Cols, x.Stride, c.ChunkSize, c.MaxActionDim)
+	}
+	return m.run(ctx, prompt, t, func(r runner, prefix int) error { return r.sample(ctx, x, prefix, rng) })
+}
+
+// Write draws a chunk from a head that writes tokens: each among those that decoder allows, by
+// the softmax of its score over temperature, or the likeliest where that is 0.
+func (m *Model) Write(ctx context.Context, prompt Prompt, decoder tokenizer.Decoder, temperature float64, rng *rand.Rand) (tokens []int32, timing Timing, err error) {
+	if !m.Config.Head.Discrete() {
+		return nil, Timing{}, fmt.Errorf("the head %s writes no tokens", m.Config.Head)
+	}
+	timing, err = m.run(ctx, prompt, nil, func(r runner, prefix int) (err error) {
+		tokens, err = r.write(ctx, nil, prefix, decoder, temperature, rng)
+		return err
+	})
+	return tokens, timing, err
+}
+
+// run computes the prefix and then what act makes of it.
+func (m *Model) run(ctx context.Context, prompt Prompt, t trace, act func(r runner, prefix int) error) (timing Timing, err error) {
+	if err := m.check(prompt); err != nil {
+		return timing, err
 	}
 	select {
 	case <-ctx.Done():
-		return Timing{}, ctx.Err()
-	case s, ok := <-m.session:
+		return timing, ctx.Err()
+	case r, ok := <-m.session:
 		if !ok {
-			return Timing{}, fmt.Errorf("the model is closed")
+			return timing, fmt.Errorf("the model is closed")
 		}
-		defer func() { m.session <- s }()
-		s.setTrace(t)
-		return s.sample(ctx, prompt, noise)
+		defer func() { m.session <- r }()
+		r.setTrace(t)
+		length, err := r.prompt(ctx, prompt, &timing)
+		if err != nil {
+			return timing, err
+		}
+		began := time.Now()
+		err = act(r, length)
+		timing.Denoise = time.Since(began)
+		return timing, err
 	}
 }
 
-func (m *Model) check(p Prompt, noise compute.Matrix) error {
+func (m *Model) check(p Prompt) error {
 	c, size := m.Config, m.ImageSize()
 	switch {
 	case len(p.Images) == 0:
@@ -154,8 +203,6 @@ func (m *Model) check(p Prompt, noise compute.Matrix) error {
 		return fmt.Errorf("%d tokens, want at most %d", len(p.Tokens), c.TokenizerMaxLength)
 	case len(p.State) > c.MaxStateDim:
 		return fmt.Errorf("state has %d numbers, want at most %d", len(p.State), c.MaxStateDim)
-	case noise.Rows != c.ChunkSize || noise.Cols != c.MaxActionDim:
-		return fmt.Errorf("noise has shape [%d %d], want [%d %d]", noise.Rows, noise.Cols, c.ChunkSize, c.MaxActionDim)
 	}
 	for i, image := range p.Images {
 		if len(image) != 3*size*size {

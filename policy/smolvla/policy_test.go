@@ -6,6 +6,7 @@ import (
 	"image"
 	"image/color"
 	"math"
+	"os"
 	"path/filepath"
 	"runtime/debug"
 	"slices"
@@ -46,7 +47,7 @@ func loadPublished(t testing.TB, o Options, change func(dir string)) *Policy {
 	if change != nil {
 		change(dir)
 	}
-	p, err := Load(dir, o)
+	p, err := Load(os.DirFS(dir), dir, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +137,7 @@ func TestPredictGolden(t *testing.T) {
 		t.Errorf("tokens %v", prompt.Tokens)
 	}
 	x := compute.Dense(10, 8, slices.Clone(noise))
-	if _, err := p.model.Sample(context.Background(), prompt, x); err != nil {
+	if _, err := p.model.Sample(context.Background(), prompt, x, nil); err != nil {
 		t.Fatal(err)
 	}
 	for i := range x.Rows {
@@ -330,7 +331,7 @@ func TestCancel(t *testing.T) {
 			t.Fatal("never done")
 		}
 		ctx := &expiring{Context: context.Background(), looks: looks}
-		_, err := m.Sample(ctx, prompt, compute.NewMatrix(10, 8))
+		_, err := m.Sample(ctx, prompt, compute.NewMatrix(10, 8), nil)
 		if err == nil {
 			break
 		}
@@ -346,7 +347,7 @@ func TestCancel(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	s := <-m.session // as if another chunk were being drawn
-	_, err := m.Sample(ctx, prompt, compute.NewMatrix(10, 8))
+	_, err := m.Sample(ctx, prompt, compute.NewMatrix(10, 8), nil)
 	m.session <- s
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("have %v while waiting, want it to be cancelled", err)
@@ -391,7 +392,7 @@ func TestSampleAllocatesLittle(t *testing.T) {
 	prompt := Prompt{Images: [][]float32{make([]float32, 3*size*size)}, Tokens: []int32{1, 2}}
 	x := compute.NewMatrix(10, 8)
 	n := testing.AllocsPerRun(20, func() {
-		if _, err := m.Sample(context.Background(), prompt, x); err != nil {
+		if _, err := m.Sample(context.Background(), prompt, x, nil); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -418,10 +419,10 @@ func TestSampleRefuses(t *testing.T) {
 		"state":      {Prompt{Images: [][]float32{img}, State: make([]float32, 9)}, 10, 8, []string{"state", "9", "8"}},
 		"noise":      {Prompt{Images: [][]float32{img}}, 9, 8, []string{"[9 8]", "[10 8]"}},
 	} {
-		_, err := m.Sample(context.Background(), test.prompt, compute.NewMatrix(test.rows, test.cols))
+		_, err := m.Sample(context.Background(), test.prompt, compute.NewMatrix(test.rows, test.cols), nil)
 		complains(t, name, err, test.words...)
 	}
-	closed, err := OpenModel(published+"/checkpoint", F32, 0)
+	closed, err := OpenModel(os.DirFS(published+"/checkpoint"), F32, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -431,7 +432,7 @@ func TestSampleRefuses(t *testing.T) {
 	if err := closed.Close(); err != nil {
 		t.Errorf("close again: %v", err)
 	}
-	_, err = closed.Sample(context.Background(), Prompt{Images: [][]float32{img}}, compute.NewMatrix(10, 8))
+	_, err = closed.Sample(context.Background(), Prompt{Images: [][]float32{img}}, compute.NewMatrix(10, 8), nil)
 	complains(t, "closed", err, "closed")
 }
 

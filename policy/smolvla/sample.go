@@ -3,29 +3,30 @@ package smolvla
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 
 	"govla/internal/compute"
 )
 
-// integrate follows dx/dt = v(x, t) from noise at t=1 to actions at t=0 in Euler steps
-// (Lipman et al., arXiv 2210.02747, section 3; the sign is SmolVLA's). x, shape
-// [chunk][max action dim], is the noise and becomes the actions. It stops between steps
-// when ctx is done.
-func (s *session[T]) integrate(ctx context.Context, x compute.Matrix, prefix int) error {
-	steps := s.timeBiases.Rows
-	dt := float32(-1 / float64(steps))
-	for step := range steps {
-		if err := ctx.Err(); err != nil {
-			return fmt.Errorf("step %d of %d of Euler's method: %w", step, steps, err)
-		}
+// sample turns x, shape [chunk][max action dim], into actions behind a prefix of so many
+// tokens: from noise by asking the expert at each of the sampler's times, or, where there is
+// no sampler, by asking it once.
+func (s *session[T]) sample(ctx context.Context, x compute.Matrix, prefix int, rng *rand.Rand) error {
+	answer := func(answer, x []float32, evaluation int) error {
+		at, v := compute.Dense(s.hidden.Rows, s.config.MaxActionDim, x), compute.Dense(s.hidden.Rows, s.config.MaxActionDim, answer)
 		if s.trace != nil {
-			s.trace(fmt.Sprintf("step%d.t", step), []float32{stepTime(step, steps)})
-			show(s.trace, x, "step%d.x_t", step)
+			s.trace(fmt.Sprintf("step%d.t", evaluation), []float32{float32(s.times[evaluation])})
+			show(s.trace, at, "step%d.x_t", evaluation)
 		}
-		v := s.velocityAt(x, step, prefix)
-		for i := range x.Rows {
-			compute.AddScaled(x.Row(i), v.Row(i), dt)
-		}
+		s.ask(v, at, evaluation, prefix)
+		return nil
 	}
-	return nil
+	if s.sampler == nil {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		clear(x.Data)
+		return answer(x.Data, x.Data, 0)
+	}
+	return s.sampler.Sample(ctx, x.Data, rng, answer)
 }

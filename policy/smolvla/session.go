@@ -8,6 +8,7 @@ import (
 	"unsafe"
 
 	"govla/internal/compute"
+	"govla/policy/sampler"
 )
 
 // session holds what one sample needs beside the weights: all its memory, so that drawing a
@@ -26,7 +27,10 @@ type session[T number] struct {
 	cosine, sine               compute.Matrix // of all positions, prefix and chunk: [positions][headSize/2]
 	state                      compute.Matrix // [1][max state dim], filled up with zeros
 	mask                       compute.Matrix // of the prefix: nobody but the state sees the state
-	timeBiases                 compute.Matrix // [Euler steps][expert width]
+
+	sampler    sampler.Sampler // nil for a head that is asked once, or writes tokens
+	times      []float64       // at which the expert is asked
+	timeBiases compute.Matrix  // [times][expert width]
 
 	// Keys and values that each layer of the expert attends to: those of the language
 	// model, or what a cross-attention layer makes of them.
@@ -34,9 +38,10 @@ type session[T number] struct {
 	own    compute.KeyValues // of the tokens themselves
 	cross  [2]compute.Mat[T] // keys and values of a cross-attention layer: [positions][kvHeads·headSize]
 
-	hidden   compute.Matrix // of the expert's input layer: [chunk][expert width]
-	final    compute.Matrix // normalised output of the expert: [chunk][expert width]
-	velocity compute.Matrix // [chunk][max action dim]
+	hidden compute.Matrix // of the expert's input layer: [chunk][expert width]
+	final  compute.Matrix // normalised output of the expert: [chunk][expert width]
+
+	written tokenBuffers
 }
 
 // visionBuffers are the activations of the vision tower for one image.
@@ -60,19 +65,23 @@ type blockBuffers[T number] struct {
 	mlp      compute.Mat[T] // [tokens][mlp]
 }
 
-func newSession[T number](c *Config, s *shape, w *weights, timeBiases compute.Matrix) *session[T] {
+func newSession[T number](c *Config, s *shape, w *weights, from sampler.Sampler) *session[T] {
 	var zero T
 	bf16 := unsafe.Sizeof(zero) == 2
 	v := s.vision
 	patches := v.side * v.side
 	longest := len(c.cameras())*s.imageTokens() + c.TokenizerMaxLength + 1
-	positions := make([]int, longest+c.ChunkSize)
+	rows := c.ChunkSize // of the expert at a time
+	if c.Head.Discrete() {
+		rows = 1
+	}
+	positions := make([]int, longest+max(rows, c.MaxActionTokens))
 	for i := range positions {
 		positions[i] = i
 	}
 	const ropeBase = 10000 // the reference's, whatever the language model's configuration says
 	ses := &session[T]{
-		config: c, shape: s, weights: w, timeBiases: timeBiases,
+		config: c, shape: s, weights: w, sampler: from,
 		vision: visionBuffers[T]{
 			patches:  newMatrix[float32](patches, 3*v.patch*v.patch),
 			stream:   newMatrix[float32](patches, v.width),
@@ -83,15 +92,21 @@ func newSession[T number](c *Config, s *shape, w *weights, timeBiases compute.Ma
 			shuffled: newMatrix[T](s.imageTokens(), v.width*s.shuffle*s.shuffle),
 		},
 		text:            newBlockBuffers[T](s, longest, s.text.width, s.text.mlp),
-		expert:          newBlockBuffers[T](s, c.ChunkSize, s.expert.width, s.expert.mlp),
+		expert:          newBlockBuffers[T](s, rows, s.expert.width, s.expert.mlp),
 		visionAttention: compute.Attention{Heads: v.heads, KVHeads: v.heads, HeadSize: v.width / v.heads, BF16: bf16},
 		attention:       compute.Attention{Heads: s.heads, KVHeads: s.kvHeads, HeadSize: s.headSize, BF16: bf16},
 		state:           compute.NewMatrix(1, c.MaxStateDim),
 		prefix:          make([]compute.KeyValues, s.text.layers),
-		hidden:          newMatrix[float32](c.ChunkSize, s.expert.width),
-		final:           newMatrix[float32](c.ChunkSize, s.expert.width),
-		velocity:        newMatrix[float32](c.ChunkSize, c.MaxActionDim),
+		hidden:          newMatrix[float32](rows, s.expert.width),
+		final:           newMatrix[float32](rows, s.expert.width),
+		written:         newTokenBuffers(c, s),
 	}
+	if from != nil {
+		ses.times = from.Times()
+	} else if c.Head == Regression {
+		ses.times = []float64{RegressionTime}
+	}
+	ses.timeBiases = w.timeBiases(ses.times, c.MinPeriod, c.MaxPeriod)
 	ses.cosine, ses.sine = compute.RoPETable(positions, s.headSize, ropeBase)
 	for i := range ses.cross {
 		ses.cross[i] = newMatrix[T](longest, s.kvHeads*s.headSize)
@@ -133,16 +148,15 @@ func (b *blockBuffers[T]) addMLP(w *block, epsilon float32) {
 	compute.Mul(b.stream, b.mlp, w.mlpDown, compute.Epilogue{Residual: b.stream})
 }
 
-// sample draws a chunk: what all Euler steps share, then the steps.
-func (s *session[T]) sample(ctx context.Context, prompt Prompt, noise compute.Matrix) (Timing, error) {
-	var timing Timing
+// prompt computes what all evaluations of a chunk share: the keys and values of the prefix,
+// whose length it returns.
+func (s *session[T]) prompt(ctx context.Context, prompt Prompt, timing *Timing) (length int, err error) {
 	began := time.Now()
 	tokens := s.shape.imageTokens()
 	scale := float32(math.Sqrt(float64(s.shape.text.width)))
-	length := 0
 	for i, image := range prompt.Images {
 		if err := ctx.Err(); err != nil {
-			return timing, fmt.Errorf("image %d of %d: %w", i, len(prompt.Images), err)
+			return 0, fmt.Errorf("image %d of %d: %w", i, len(prompt.Images), err)
 		}
 		rows := s.text.stream.RowRange(length, length+tokens)
 		s.embedImage(rows, i, image)
@@ -159,14 +173,10 @@ func (s *session[T]) sample(ctx context.Context, prompt Prompt, noise compute.Ma
 	s.embedState(s.text.stream.RowRange(length, length+1), prompt.State)
 	length++
 	if err := s.prefill(ctx, length); err != nil {
-		return timing, err
+		return 0, err
 	}
 	timing.Prefix = time.Since(began)
-
-	began = time.Now()
-	err := s.integrate(ctx, noise, length)
-	timing.Denoise = time.Since(began)
-	return timing, err
+	return length, nil
 }
 
 func scaleRows(m compute.Matrix, factor float32) {

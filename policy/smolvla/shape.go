@@ -39,6 +39,8 @@ type shape struct {
 	}
 	expert struct{ width, mlp int } // as many layers as the language model
 
+	actionTokens int // of a tokens head
+
 	// Attention of the language model and of the expert.
 	heads, kvHeads, headSize int
 }
@@ -82,6 +84,9 @@ func measure(file *safetensors.File, c *Config, vlm *vlmConfig) (*shape, error) 
 
 	s.expert.width = m.shape(expertPrefix+"norm.weight", 1)[0]
 	s.expert.mlp = m.shape(expertLayerName(0)+"mlp.gate_proj.weight", 2)[0]
+	if c.Head.Discrete() {
+		s.actionTokens = m.shape(ActionLogits+".weight", 2)[0]
+	}
 	if m.err != nil {
 		return nil, m.err
 	}

@@ -4,8 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
+	"io/fs"
+	"path"
 	"strings"
 
 	"govla/actions"
@@ -39,44 +39,43 @@ type pipelineStep struct {
 	StateFile string          `json:"state_file"`
 }
 
-// readProcessors reads the processors of the folder dir. Without policy_preprocessor.json,
+// readProcessors reads the processors of a folder. Without policy_preprocessor.json,
 // instructions are treated as the published ones are.
-func readProcessors(dir string, c *Config) (*processors, error) {
+func readProcessors(dir fs.FS, c *Config) (*processors, error) {
 	p := &processors{newline: true, maxTokens: c.TokenizerMaxLength}
 	before, err := readPipeline(dir, preprocessorFile)
 	switch {
-	case errors.Is(err, os.ErrNotExist):
-		p.noState = fmt.Errorf("%s has no %s", dir, preprocessorFile)
+	case errors.Is(err, fs.ErrNotExist):
+		p.noState = fmt.Errorf("there is no %s", preprocessorFile)
 	case err != nil:
 		return nil, err
 	default:
 		if err := p.before(dir, before, c); err != nil {
-			return nil, fmt.Errorf("%s: %w", filepath.Join(dir, preprocessorFile), err)
+			return nil, fmt.Errorf("%s: %w", preprocessorFile, err)
 		}
 	}
 	after, err := readPipeline(dir, postprocessorFile)
 	switch {
-	case errors.Is(err, os.ErrNotExist):
-		p.noAction = fmt.Errorf("%s has no %s", dir, postprocessorFile)
+	case errors.Is(err, fs.ErrNotExist):
+		p.noAction = fmt.Errorf("there is no %s", postprocessorFile)
 	case err != nil:
 		return nil, err
 	default:
 		if err := p.after(dir, after, c); err != nil {
-			return nil, fmt.Errorf("%s: %w", filepath.Join(dir, postprocessorFile), err)
+			return nil, fmt.Errorf("%s: %w", postprocessorFile, err)
 		}
 	}
 	return p, nil
 }
 
-func readPipeline(dir, file string) (*pipeline, error) {
-	path := filepath.Join(dir, file)
-	data, err := os.ReadFile(path)
+func readPipeline(dir fs.FS, file string) (*pipeline, error) {
+	data, err := fs.ReadFile(dir, file)
 	if err != nil {
 		return nil, err
 	}
 	p, err := parsePipeline(data)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	return p, nil
 }
@@ -88,7 +87,7 @@ func parsePipeline(data []byte) (*pipeline, error) {
 }
 
 // before reads the steps on the way to the model.
-func (p *processors) before(dir string, steps *pipeline, c *Config) error {
+func (p *processors) before(dir fs.FS, steps *pipeline, c *Config) error {
 	p.newline = false
 	p.noState = errors.New("no step is a normalizer_processor")
 	for _, step := range steps.Steps {
@@ -135,7 +134,7 @@ func (p *processors) tokenizerStep(step pipelineStep, c *Config) error {
 }
 
 // after reads the steps on the way from the model.
-func (p *processors) after(dir string, steps *pipeline, c *Config) error {
+func (p *processors) after(dir fs.FS, steps *pipeline, c *Config) error {
 	p.noAction = errors.New("no step is an unnormalizer_processor")
 	for _, step := range steps.Steps {
 		var err error
@@ -165,7 +164,7 @@ func parseStep(step pipelineStep, config any) error {
 
 // normalizer returns the normalizer that a step has for a feature. missing says why it has
 // none: in the reference, such a feature silently passes as it is.
-func normalizer(dir string, step pipelineStep, feature *Feature) (n *actions.Normalizer, missing, err error) {
+func normalizer(dir fs.FS, step pipelineStep, feature *Feature) (n *actions.Normalizer, missing, err error) {
 	config := struct {
 		Epsilon  float64                              `json:"eps"`
 		Features Features                             `json:"features"`
@@ -201,11 +200,11 @@ func normalizer(dir string, step pipelineStep, feature *Feature) (n *actions.Nor
 }
 
 // readStats returns the statistics of a feature from a file beside the pipeline's.
-func readStats(dir, file, feature string) (stats actions.Stats, err error) {
-	if file != filepath.Base(file) || strings.ContainsAny(file, `/\`) {
+func readStats(dir fs.FS, file, feature string) (stats actions.Stats, err error) {
+	if file != path.Base(file) || strings.ContainsAny(file, `/\`) {
 		return stats, fmt.Errorf("state_file %q: want the name of a file in the same folder", file)
 	}
-	f, err := safetensors.Open(filepath.Join(dir, file))
+	f, err := openTensors(dir, file)
 	if err != nil {
 		return stats, err
 	}

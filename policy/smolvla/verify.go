@@ -51,7 +51,7 @@ func (m *Model) Verify(ctx context.Context, golden *safetensors.File) (*Verifica
 		return nil, fmt.Errorf("golden %w", err)
 	}
 	x := compute.Dense(m.Config.ChunkSize, m.Config.MaxActionDim, slices.Clone(noise))
-	if _, err := m.sample(ctx, prompt, x, v.record); err != nil {
+	if _, err := m.sample(ctx, prompt, x, nil, v.record); err != nil {
 		return nil, err
 	}
 	return v.compare(x)

@@ -23,12 +23,19 @@ type weights struct {
 	expert    []expertBlock
 
 	state     linear
+	finalGain []float32
+
+	// Of heads that work on the actions themselves.
 	actionIn  linear // action and time into the expert, but for what the time adds
 	timeIn    compute.Matrix
 	timeBias  []float32
 	timeOut   linear
-	finalGain []float32
 	actionOut linear
+
+	// Of heads that write tokens.
+	tokenIn     compute.Matrix // what each token adds behind it, the last row begins: [tokens+1][expert width]
+	placeIn     compute.Matrix // what each place adds: [places][expert width]
+	tokenScores linear
 }
 
 // linear is y = x·Wᵀ + bias.
@@ -114,11 +121,19 @@ func (w *weights) loadEnds(l *loader, c *Config, s *shape) {
 	exact := *l
 	exact.bf16 = false // state, action and time
 	w.state = exact.linear("model.state_proj", c.MaxStateDim, s.text.width)
-	w.timeOut = exact.linear("model.action_time_mlp_out", width, width)
-	w.actionOut = exact.linear("model.action_out_proj", width, c.MaxActionDim)
 	w.finalGain = exact.vector(expertPrefix+"norm.weight", width)
-	w.joinActionAndTime(&exact, c.MaxActionDim, width)
-	l.err = exact.err
+	if c.Head.Discrete() {
+		w.tokenIn = exact.matrix(ActionTokens, s.actionTokens+1, width)
+		w.placeIn = exact.matrix(ActionPlaces, c.MaxActionTokens, width)
+		w.tokenScores = exact.linear(ActionLogits, width, s.actionTokens)
+	} else {
+		w.timeOut = exact.linear("model.action_time_mlp_out", width, width)
+		w.actionOut = exact.linear("model.action_out_proj", width, c.MaxActionDim)
+		w.joinActionAndTime(&exact, c.MaxActionDim, width)
+	}
+	if l.err == nil {
+		l.err = exact.err
+	}
 }
 
 // joinActionAndTime makes one linear layer of two: the projection of the actions and the
@@ -152,14 +167,14 @@ func (w *weights) joinActionAndTime(l *loader, actions, width int) {
 	w.timeIn, w.timeBias = mix.Columns(width, 2*width), joinedBias
 }
 
-// timeBiases returns what the time adds to the first layer of the expert, for each of the
-// Euler steps: [steps][width].
-func (w *weights) timeBiases(steps int, minPeriod, maxPeriod float64) compute.Matrix {
+// timeBiases returns what each of the times adds to the first layer of the expert:
+// [times][width].
+func (w *weights) timeBiases(times []float64, minPeriod, maxPeriod float64) compute.Matrix {
 	width := len(w.timeBias)
-	biases := compute.NewMatrix(steps, width)
-	for s := range steps {
+	biases := compute.NewMatrix(len(times), width)
+	for s, t := range times {
 		row := biases.Row(s)
-		time := TimeEmbedding(stepTime(s, steps), width, minPeriod, maxPeriod)
+		time := TimeEmbedding(float32(t), width, minPeriod, maxPeriod)
 		for i := range row {
 			sum := float64(w.timeBias[i])
 			for j, v := range w.timeIn.Row(i) {
@@ -183,6 +198,13 @@ type loader struct {
 type rows struct {
 	name  string
 	count int
+}
+
+// release drops what is packed from memory, where the file has it.
+func (l *loader) release(tensors []safetensors.Tensor) {
+	if l.file.Mapped() {
+		release(tensors)
+	}
 }
 
 func (l *loader) lookup(name string, shape ...int) safetensors.Tensor {
@@ -242,7 +264,7 @@ func (l *loader) pack(in int, parts ...rows) *compute.Packed {
 	if l.err != nil {
 		return nil
 	}
-	defer release(tensors)
+	defer l.release(tensors)
 	if half, ok := halves(tensors); ok {
 		return packMatrix(compute.Dense(count, in, half), l.bf16)
 	}
@@ -282,7 +304,7 @@ func (l *loader) packGated(gateName, upName string, in, out int) *compute.Packed
 	if l.err != nil {
 		return nil
 	}
-	defer release(tensors)
+	defer l.release(tensors)
 	gateHalf, ok := halves(tensors[:1])
 	upHalf, okUp := halves(tensors[1:])
 	if ok && okUp {
@@ -386,10 +408,6 @@ func (e *embedding) row(dst []float32, token int32, factor float32) {
 	}
 	compute.Scale(dst, dst, factor)
 }
-
-// stepTime returns the time of Euler step s of steps, computed as the reference does: the
-// sum in float64, rounded to float32 once.
-func stepTime(s, steps int) float32 { return float32(1 + float64(s)*(-1/float64(steps))) }
 
 // TimeEmbedding returns the sines, then the cosines, of t at width/2 periods spaced
 // geometrically from minPeriod to maxPeriod (SmolVLA, as pi0; Vaswani et al., arXiv

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"math/rand/v2"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"govla/actions"
 	"govla/actions/recording"
 	"govla/internal/compute"
+	"govla/policy/smolvla"
 	"govla/tokenizer"
 )
 
@@ -35,6 +37,7 @@ type demonstrations struct {
 	tokens     [][]int32 // of each row's instruction
 	training   []int     // rows to train on
 	validation []int     // rows of the other episodes
+	held       int       // their number
 	tokenizer  []byte    // tokenizer.json
 	vocabulary int
 	longest    int // tokens of the longest instruction
@@ -44,7 +47,11 @@ type demonstrations struct {
 	stateStats, actionStats actions.Stats // what the normalisers take
 	stateRange, actionRange actions.Stats // as recorded
 	fps                     float64
-	digest                  uint64
+	actionMode              actions.NormalizationMode
+
+	actionTokens tokenizer.Actions // of a tokens head, else nil
+	longestChunk int               // tokens of the longest chunk
+	digest       uint64
 }
 
 const (
@@ -95,6 +102,9 @@ func loadDemonstrations(ctx context.Context, o *VLAOptions) (*demonstrations, er
 	d.split(table, o)
 	if err := d.normalise(o); err != nil {
 		return nil, fmt.Errorf("%s: %w", o.Data, err)
+	}
+	if err := d.openActionTokenizer(ctx, o); err != nil {
+		return nil, fmt.Errorf("%s: action tokenizer: %w", o.Data, err)
 	}
 	if err := d.readInstructions(ctx, dataset, table, o); err != nil {
 		return nil, fmt.Errorf("%s: %w", o.Data, err)
@@ -153,6 +163,7 @@ func (d *demonstrations) split(table *recording.Table, o *VLAOptions) {
 	for _, e := range order[:int(o.ValidationShare*float64(episodes))] {
 		held[e] = true
 	}
+	d.held = len(held)
 	for e := range episodes {
 		for row := table.EpisodeStarts[e]; row < table.EpisodeStarts[e+1]; row++ {
 			if held[e] {
@@ -198,6 +209,7 @@ func (d *demonstrations) normalise(o *VLAOptions) (err error) {
 			}
 		}
 	}
+	d.actionMode = o.Head.Normalization()
 	d.actionStats = widen(statistics(compute.Dense(len(values)/d.action.Cols, d.action.Cols, values)))
 	if d.stateStats, err = d.standardise(stateFeature, d.state); err != nil {
 		return err
@@ -207,9 +219,73 @@ func (d *demonstrations) normalise(o *VLAOptions) (err error) {
 			return err
 		}
 	}
-	d.norm, err = actions.NewNormalizer("action", actions.MeanStd, d.actionStats, d.action.Cols)
+	d.norm, err = actions.NewNormalizer("action", d.actionMode, d.actionStats, d.action.Cols)
 	return err
 }
+
+// chunk returns the actions of a row, [horizon, dim], normalised and less what they count
+// from, and says which of them are beyond the episode's end and repeat its last one.
+func (d *demonstrations) chunk(row int) (chunk compute.Matrix, padding []bool) {
+	var w recording.Window
+	d.windows.At(row, &w)
+	chunk = compute.NewMatrix(d.horizon, d.action.Cols)
+	for k, from := range w.Actions {
+		action := chunk.Row(k)
+		for j, value := range d.action.Row(from) {
+			action[j] = value - d.anchor.Row(row)[j]
+		}
+		d.norm.Normalize(action, action)
+	}
+	return chunk, w.Padding
+}
+
+// chunks are those of the given rows.
+func (d *demonstrations) chunks(rows []int) iter.Seq[[]float32] {
+	return func(yield func([]float32) bool) {
+		for _, row := range rows {
+			if chunk, _ := d.chunk(row); !yield(chunk.Data) {
+				return
+			}
+		}
+	}
+}
+
+// openActionTokenizer loads or makes the tokenizer of a tokens head.
+func (d *demonstrations) openActionTokenizer(ctx context.Context, o *VLAOptions) (err error) {
+	switch dim := d.action.Cols; {
+	case !o.Head.Discrete():
+		return nil
+	case o.ActionTokenizer != "":
+		d.actionTokens, err = tokenizer.LoadActions(os.DirFS(o.ActionTokenizer), d.horizon, dim)
+	case o.Head == smolvla.TokensBins:
+		d.actionTokens, err = tokenizer.NewBinActions(actionBins, d.horizon, dim)
+	default:
+		rows := d.training
+		if most := max(1, maxFASTNumbers/(d.horizon*dim)); len(rows) > most {
+			rng := rand.New(rand.NewPCG(o.Seed, 0xfa57))
+			rows = slices.Clone(rows)
+			rng.Shuffle(len(rows), func(i, j int) { rows[i], rows[j] = rows[j], rows[i] })
+			rows = rows[:most]
+		}
+		d.actionTokens, err = tokenizer.TrainFAST(ctx, d.chunks(rows), tokenizer.FASTTraining{Horizon: d.horizon, Dim: dim, Vocabulary: o.ActionVocabulary})
+	}
+	if err != nil {
+		return err
+	}
+	var tokens []int32
+	for chunk := range d.chunks(slices.Concat(d.training, d.validation)) {
+		if tokens, err = d.actionTokens.AppendEncode(tokens[:0], chunk); err != nil {
+			return err
+		}
+		d.longestChunk = max(d.longestChunk, len(tokens))
+	}
+	return nil
+}
+
+const (
+	actionBins     = 256     // as RT-2 and OpenVLA have
+	maxFASTNumbers = 4 << 20 // that FAST is trained on: a vocabulary gets no better by more
+)
 
 // standardise scales the columns of m to mean 0 and deviation 1 over the rows to train on.
 func (d *demonstrations) standardise(feature string, m compute.Matrix) (actions.Stats, error) {
@@ -228,8 +304,9 @@ func (d *demonstrations) standardise(feature string, m compute.Matrix) (actions.
 	return stats, nil
 }
 
-// widen raises deviations to a hundredth of the largest. A joint that hardly moved in the
-// recording would otherwise become huge when it does.
+// widen raises deviations to a hundredth of the largest: a joint that hardly moved in the
+// recording would otherwise become huge when it does. Where 98 rows of 100 have the same
+// number, as a gripper may, the extremes stand in for the percentiles.
 func widen(s actions.Stats) actions.Stats {
 	least := slices.Max(s.Std) / 100
 	if least == 0 {
@@ -237,6 +314,9 @@ func widen(s actions.Stats) actions.Stats {
 	}
 	for i := range s.Std {
 		s.Std[i] = max(s.Std[i], least)
+		if s.Q01[i] == s.Q99[i] {
+			s.Q01[i], s.Q99[i] = s.Min[i], s.Max[i]
+		}
 	}
 	return s
 }
@@ -279,7 +359,11 @@ func (d *demonstrations) readInstructions(ctx context.Context, dataset *recordin
 }
 
 func (d *demonstrations) openTokenizer(ctx context.Context, instructions []string, o *VLAOptions) (bpe *tokenizer.BPE, err error) {
-	if path := o.Tokenizer; path != "" {
+	path := o.Tokenizer
+	if path == "" {
+		path = o.Init
+	}
+	if path != "" {
 		if info, err := os.Stat(path); err == nil && info.IsDir() {
 			path = filepath.Join(path, "tokenizer.json")
 		}

@@ -13,7 +13,6 @@ import (
 	"testing"
 
 	"gonum.org/v1/gonum/stat"
-	"gonum.org/v1/gonum/stat/distuv"
 	"pgregory.net/rapid"
 
 	"govla/actions/recording"
@@ -88,7 +87,7 @@ func recordPointer(t testing.TB, episodes, rows, size int, rng *rand.Rand, next 
 	w, err := recording.Create(t.Context(), dir, recording.Info{Robot: "pointer", FPS: 10, Features: map[string]recording.Feature{
 		"observation.state": joints, "action": joints,
 		"observation.environment_state": {DType: "float32", Shape: []int{4}, Names: []string{"named.x", "named.y", "other.x", "other.y"}},
-		"observation.images.eye": camera, "observation.images.copy": camera,
+		"observation.images.eye":        camera, "observation.images.copy": camera,
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -309,7 +308,7 @@ func TestFillRow(t *testing.T) {
 // checkPath holds a chunk in the graph against the recorded one at a row of an episode.
 func checkPath(t *testing.T, v *vlaTask, row, rows, chunk int) {
 	t.Helper()
-	a, d, f := &v.options.Network, v.data, v.flow
+	a, d, f := &v.options.Network, v.data, v.head.(*vlaFlow)
 	time := math.NaN()
 	for k := range a.Horizon {
 		i := chunk*a.Horizon + k
@@ -346,22 +345,6 @@ func checkPath(t *testing.T, v *vlaTask, row, rows, chunk int) {
 		sine, cosine := f.times.Row(chunk*a.Horizon + k)[half-1], f.times.Row(chunk*a.Horizon + k)[2*half-1]
 		if got := math.Atan2(float64(sine), float64(cosine)) / (2 * math.Pi) * maxPeriod; math.Abs(got-time) > 1e-3 {
 			t.Fatalf("row %d: the embedding is of time %v, want %v", row, got, time)
-		}
-	}
-}
-
-// TestDrawTime holds the times against gonum's Beta distribution.
-func TestDrawTime(t *testing.T) {
-	rng := rand.New(rand.NewPCG(1, 2))
-	times := make([]float64, 20000)
-	for i := range times {
-		times[i] = (float64(drawTime(rng)) - 0.001) / 0.999
-	}
-	slices.Sort(times)
-	beta := distuv.Beta{Alpha: 1.5, Beta: 1}
-	for i, time := range times {
-		if d := math.Abs(beta.CDF(time) - float64(i)/float64(len(times))); d > 0.015 { // Kolmogorov-Smirnov, p well below 0.001
-			t.Fatalf("the share below %v is %v, want %v", time, float64(i)/float64(len(times)), beta.CDF(time))
 		}
 	}
 }

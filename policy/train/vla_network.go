@@ -8,7 +8,6 @@ import (
 
 	"govla/internal/compute"
 	"govla/policy/head"
-	"govla/policy/smolvla"
 )
 
 // VLAArchitecture holds the sizes of a small SmolVLA (Shukor et al., arXiv 2506.01844; package
@@ -200,107 +199,4 @@ func embedImages(g *Graph, a *VLAArchitecture, pixels *gorgonia.Node) *gorgonia.
 // gatedBlock adds a Llama block's gated layer to the stream.
 func gatedBlock(g *Graph, name string, h *gorgonia.Node, width int) *gorgonia.Node {
 	return g.AddProjection(name+"mlp.down_proj", h, g.GatedLinear(name+"mlp", g.RMSNorm(name+"post_attention_layernorm", h), width))
-}
-
-// vlaFlow is the action expert as a flow head: the velocity field of Lipman et al. (arXiv
-// 2210.02747) given the prefix, and the loss of its regression. Behind each prefix stand
-// several chunks that do not see each other, at points of their own on paths to noise: the
-// prefix is most of the work, and serves them all. Values are written before each run; row
-// (b·draws + d)·horizon + i is action i of chunk d behind prefix b.
-type vlaFlow struct {
-	draws   int            // chunks behind each prefix
-	actions compute.Matrix // x_t: [batch·draws·horizon, action dim]
-	times   compute.Matrix // embeddings of t: [batch·draws·horizon, expert width]
-	target  compute.Matrix // velocity: [batch·draws·horizon, action dim]
-	weights compute.Matrix // of the squared errors: [batch·draws·horizon, action dim]
-
-	seen     []bool    // [batch·(prefix + draws·horizon)]: the prefix' padding is not
-	rotation *Rotation // of the chunks behind the prefix
-
-	velocity, loss *gorgonia.Node
-}
-
-// embedSuffix builds the action expert on a prefix.
-func embedSuffix(g *Graph, a *VLAArchitecture, p *vlaPrefix, draws int) *vlaFlow {
-	rows := g.Batch * draws * a.Horizon
-	f := &vlaFlow{
-		draws:    draws,
-		weights:  compute.NewMatrix(rows, a.ActionDim),
-		seen:     make([]bool, g.Batch*(a.prefix()+draws*a.Horizon)),
-		rotation: NewRotation(rows, a.HeadSize, a.prefix()+a.Horizon, ropeBase),
-	}
-	var actions, times, target *gorgonia.Node
-	actions, f.actions = g.Input("actions", rows, a.ActionDim)
-	times, f.times = g.Input("times", rows, a.ExpertWidth)
-	target, f.target = g.Input("target", rows, a.ActionDim)
-	h := g.Columns(g.Linear("model.action_in_proj", actions, a.ExpertWidth, head.None), times)
-	h = g.Linear("model.action_time_mlp_in", h, a.ExpertWidth, head.SiLU)
-	h = g.Linear("model.action_time_mlp_out", h, a.ExpertWidth, head.None)
-
-	fromZero := NewRotation(rows, a.HeadSize, a.Horizon, ropeBase)
-	for i := range rows {
-		fromZero.Set(i, i%a.Horizon)
-	}
-	selfMask := compute.Mask{Keys: f.seen, Bias: suffixMask(a.prefix(), draws, a.Horizon)}
-	crossMask := compute.Mask{Keys: p.seen}
-	queries, keys := a.Heads*a.HeadSize, a.KVHeads*a.HeadSize
-	for i, prefix := range p.layers {
-		name := fmt.Sprintf("%slayers.%d.", expertName, i)
-		attention := name + "self_attn."
-		normed := g.RMSNorm(name+"input_layernorm", h)
-		q := Projection{attention + "q_proj", queries}
-		var attended *gorgonia.Node
-		if a.isCross(i) {
-			kv := g.ProjectKeysValues(attention+"k_proj", attention+"v_proj", prefix, keys)
-			attended = g.CrossAttention(g.Rotate(g.Join(normed, false, q), queries, fromZero), kv, a.Heads, a.KVHeads, crossMask)
-		} else {
-			qkv := g.Join(normed, false, q, Projection{attention + "k_proj", keys}, Projection{attention + "v_proj", keys})
-			attended = g.PrefixAttention(prefix, g.Rotate(qkv, queries+keys, f.rotation), a.Heads, a.KVHeads, selfMask)
-		}
-		h = g.AddProjection(attention+"o_proj", h, attended)
-		h = gatedBlock(g, name, h, a.ExpertMLP)
-	}
-	f.velocity = g.Linear("model.action_out_proj", g.RMSNorm(expertName+"norm", h), a.ActionDim, head.None)
-	f.loss = g.WeightedSquaredError(f.velocity, target, f.weights)
-	return f
-}
-
-// setLength takes over what the prefix says about the padding of sequence b.
-func (f *vlaFlow) setLength(a *VLAArchitecture, p *vlaPrefix, b int) {
-	length, suffix := 0, f.draws*a.Horizon
-	row := f.seen[b*(a.prefix()+suffix):][:a.prefix()+suffix]
-	for i := range row {
-		row[i] = i >= a.prefix() || p.seen[b*a.prefix()+i]
-		if i < a.prefix() && row[i] {
-			length++
-		}
-	}
-	for i := range suffix {
-		f.rotation.Set(b*suffix+i, length+i%a.Horizon)
-	}
-}
-
-// setTime writes the embedding of t for a chunk, counted over all sequences.
-func (f *vlaFlow) setTime(a *VLAArchitecture, chunk int, t float32) {
-	first := f.times.Row(chunk * a.Horizon)
-	for j, v := range smolvla.TimeEmbedding(t, a.ExpertWidth, minPeriod, maxPeriod) {
-		first[j] = float32(v)
-	}
-	for i := 1; i < a.Horizon; i++ {
-		copy(f.times.Row(chunk*a.Horizon+i), first)
-	}
-}
-
-// suffixMask lets an action see the prefix and the actions of its chunk up to itself.
-func suffixMask(prefix, chunks, length int) compute.Matrix {
-	suffix := chunks * length
-	bias := compute.NewMatrix(suffix, prefix+suffix)
-	for i := range suffix {
-		for j := range suffix {
-			if j > i || j/length != i/length {
-				bias.Row(i)[prefix+j] = float32(math.Inf(-1))
-			}
-		}
-	}
-	return bias
 }

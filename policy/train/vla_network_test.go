@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	"govla/actions"
 	"govla/internal/compute"
 	"govla/internal/safetensors"
+	"govla/policy/sampler"
 	"govla/policy/smolvla"
 )
 
@@ -71,7 +73,7 @@ func randomSample(a *VLAArchitecture, draws int, rng *rand.Rand) vlaSample {
 }
 
 // put writes the sample into the graph as sequence b.
-func (s *vlaSample) put(a *VLAArchitecture, p *vlaPrefix, f *vlaFlow, b int) {
+func (s *vlaSample) put(a *VLAArchitecture, p *vlaPrefix, h vlaHead, b int) {
 	for c, image := range s.images {
 		from := (b*a.Cameras + c) * a.patches()
 		asRecorded().cut(p.patches.RowRange(from, from+a.patches()), image, a.ImageSize, a.Patch)
@@ -79,7 +81,15 @@ func (s *vlaSample) put(a *VLAArchitecture, p *vlaPrefix, f *vlaFlow, b int) {
 	copy(p.tokens[b*a.Longest:], s.tokens)
 	copy(p.states.Row(b), s.state)
 	p.setLength(a, b, len(s.tokens))
-	f.setLength(a, p, b)
+	h.setLength(a, p, b)
+}
+
+func (s *vlaSample) prompt() smolvla.Prompt {
+	prompt := smolvla.Prompt{Tokens: s.tokens, State: s.state}
+	for _, image := range s.images {
+		prompt.Images = append(prompt.Images, planes(image))
+	}
+	return prompt
 }
 
 // newVLA returns a network whose parameters are away from zeros and ones.
@@ -87,8 +97,13 @@ func newVLA(t testing.TB, a *VLAArchitecture, batch, draws int, precision Precis
 	t.Helper()
 	g := NewGraph(batch, precision, rng)
 	p := embedPrefix(g, a)
-	f := embedSuffix(g, a, p, draws)
-	compiled, err := g.compile(f.loss)
+	f := embedSuffix(g, a, p, draws, sampler.Flow{Concentration: flowConcentration})
+	return compileVLA(t, g, f, rng), p, f
+}
+
+func compileVLA(t testing.TB, g *Graph, h vlaHead, rng *rand.Rand) *program {
+	t.Helper()
+	compiled, err := g.compile(h.cost())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +113,7 @@ func newVLA(t testing.TB, a *VLAArchitecture, batch, draws int, precision Precis
 			parameter.Value[i] += float32(0.1 * rng.NormFloat64())
 		}
 	}
-	return compiled, p, f
+	return compiled
 }
 
 // TestVLAEqualsInference holds the training graph of random architectures against package
@@ -121,7 +136,7 @@ func TestVLAEqualsInference(t *testing.T) {
 			compiled, p, f := newVLA(t, &a, batch, draws, F32, rng)
 			dir := t.TempDir()
 			dtype := []safetensors.DType{safetensors.F32, safetensors.BF16}[round%2]
-			writeVLA(t, dir, &a, compiled.graph, dtype)
+			writeVLA(t, dir, a.config(), &a, compiled.graph, dtype)
 			if dtype == safetensors.BF16 { // the graph takes over what was rounded
 				for _, parameter := range compiled.graph.params {
 					for i, v := range parameter.Value {
@@ -129,7 +144,7 @@ func TestVLAEqualsInference(t *testing.T) {
 					}
 				}
 			}
-			model, err := smolvla.OpenModel(dir, smolvla.F32, steps)
+			model, err := smolvla.OpenModel(os.DirFS(dir), smolvla.F32, steps)
 			if err != nil {
 				t.Fatalf("%+v: %v", a, err)
 			}
@@ -145,20 +160,16 @@ func TestVLAEqualsInference(t *testing.T) {
 			}
 			for step := range steps {
 				for b := range batch * draws {
-					f.setTime(&a, b, float32(1-float64(step)/steps))
+					f.setTime(b, 1-float64(step)/steps)
 				}
 				if _, err := compiled.Run(); err != nil {
 					t.Fatal(err)
 				}
-				compute.AddScaled(f.actions.Data, f.velocity.Value().Data().([]float32), -1./steps)
+				compute.AddScaled(f.actions.Data, f.answer.Value().Data().([]float32), -1./steps)
 			}
 			for b, s := range samples {
-				prompt := smolvla.Prompt{Tokens: s.tokens, State: s.state}
-				for _, image := range s.images {
-					prompt.Images = append(prompt.Images, planes(image))
-				}
 				for d, noise := range s.noise {
-					if _, err := model.Sample(t.Context(), prompt, noise); err != nil {
+					if _, err := model.Sample(t.Context(), s.prompt(), noise, nil); err != nil {
 						t.Fatal(err)
 					}
 					for i, want := range noise.Data {
@@ -234,12 +245,12 @@ func TestVLAEqualsReference(t *testing.T) {
 	steps := []string{"step0.", "step9."}
 	for i, step := range steps {
 		copy(chunkOf(f, i, &a), floats(golden, step+"x_t", 1, a.Horizon, a.ActionDim))
-		f.setTime(&a, i, floats(golden, step+"t", 1)[0])
+		f.setTime(i, float64(floats(golden, step+"t", 1)[0]))
 	}
 	if _, err := compiled.Run(); err != nil {
 		t.Fatal(err)
 	}
-	velocity := f.velocity.Value().Data().([]float32)
+	velocity := f.answer.Value().Data().([]float32)
 	for i, step := range steps {
 		for j, want := range floats(golden, step+"v_t", 1, a.Horizon, a.ActionDim) {
 			if got := velocity[i*a.Horizon*a.ActionDim+j]; !(math.Abs(float64(got-want)) <= 1e-4) {
@@ -264,10 +275,10 @@ func planes(image []byte) []float32 {
 }
 
 // writeVLA writes a graph's parameters as a checkpoint.
-func writeVLA(t testing.TB, dir string, a *VLAArchitecture, g *Graph, dtype safetensors.DType) {
+func writeVLA(t testing.TB, dir string, config smolvla.Config, a *VLAArchitecture, g *Graph, dtype safetensors.DType) {
 	t.Helper()
 	c := smolvla.Checkpoint{
-		Config:      a.config(),
+		Config:      config,
 		VisionHeads: a.VisionHeads, HeadSize: a.HeadSize, VisionEpsilon: visionEpsilon, TextEpsilon: NormEpsilon,
 		Stats: map[string]actions.Stats{},
 	}
@@ -300,8 +311,8 @@ func TestVLAGradientsMatchFiniteDifferences(t *testing.T) {
 	for b := range 3 {
 		s := randomSample(&a, 2, rng)
 		s.put(&a, p, f, b)
-		f.setTime(&a, 2*b, rng.Float32())
-		f.setTime(&a, 2*b+1, rng.Float32())
+		f.setTime(2*b, rng.Float64())
+		f.setTime(2*b+1, rng.Float64())
 	}
 	fill(f.actions, rng)
 	fill(f.target, rng)
@@ -337,7 +348,7 @@ func TestVLAInBF16(t *testing.T) {
 		for b := range 4 {
 			s := randomSample(&a, 1, rng)
 			s.put(&a, p, f, b)
-			f.setTime(&a, b, rng.Float32())
+			f.setTime(b, rng.Float64())
 		}
 		fill(f.actions, rng)
 		fill(f.target, rng)

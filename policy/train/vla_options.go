@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 
 	"govla/actions"
+	"govla/policy/smolvla"
 )
 
 // VLAOptions say how a small SmolVLA is trained from pixels, from scratch. DefaultVLA fills in
@@ -16,12 +18,26 @@ type VLAOptions struct {
 	Schedule `json:"schedule"`
 
 	Data    string          `json:"-"` // folder of a LeRobotDataset with cameras
+	Head    smolvla.Head    `json:"head"`
 	Cameras []string        `json:"cameras,omitempty"`
 	Network VLAArchitecture `json:"network"`
 
 	// Draws is how many points on paths to noise are drawn for each row of a batch. They share
 	// what images and instruction take to be understood, which is most of a step.
 	Draws int `json:"draws"`
+
+	NoiseSteps int `json:"num_train_timesteps"` // diffusion: steps of the cosine schedule
+
+	// ActionTokenizer is the folder of the tokenizer of a tokens head. Where it is empty, there
+	// are 256 bins, or FAST is trained on the recording's chunks, with so many tokens. VQ takes
+	// a folder.
+	ActionTokenizer  string `json:"action_tokenizer,omitempty"`
+	ActionVocabulary int    `json:"action_vocabulary"`
+
+	// Init is the folder of a checkpoint, govla's or SmolVLA's own, from whose weights training
+	// starts: all of them, or those of vision tower and language model where it has another
+	// head. The tokenizer of instructions is the checkpoint's, too, unless one is named.
+	Init string `json:"init,omitempty"`
 
 	ExecuteSteps int `json:"n_action_steps"` // actions of a chunk that are played before the next one is due
 	EulerSteps   int `json:"num_steps"`      // saved as the default
@@ -72,6 +88,7 @@ func DefaultVLA() VLAOptions {
 			Heads: 6, KVHeads: 3, HeadSize: 32, SelfAttentionEvery: 2,
 			MaxTokens: 48, Horizon: 16,
 		},
+		Head: smolvla.Flow, NoiseSteps: 100, ActionVocabulary: 1024,
 		Draws: 4, ExecuteSteps: 8, EulerSteps: 10, Relative: true, Surroundings: 0.5,
 		Augmentation:    Augmentation{Shift: 4, Brightness: 0.1, Contrast: 0.2, Colour: 0.1},
 		ValidationShare: 0.05, ValidationBatches: 4,
@@ -105,6 +122,10 @@ func (o *VLAOptions) validate() error {
 	if err := firstMistake([]condition{
 		{o.ExecuteSteps >= 1 && o.ExecuteSteps <= o.Network.Horizon, "executed actions must be at least 1 and lie within the chunk"},
 		{o.Draws >= 1 && o.Draws <= 64, "draws must be 1 to 64"},
+		{slices.Contains(smolvla.Heads(), o.Head), fmt.Sprintf("head %q is not known; choose one of %v", o.Head, smolvla.Heads())},
+		{o.NoiseSteps >= 1 && o.NoiseSteps <= 10000, "the training steps of diffusion must be 1 to 10000"},
+		{o.Head != smolvla.TokensVQ || o.ActionTokenizer != "", "head tokens-vq takes an action_tokenizer, which vla train tokenizer --kind vq makes"},
+		{o.ActionTokenizer == "" || o.Head.Discrete(), fmt.Sprintf("head %s has no use for an action tokenizer", o.Head)},
 		{o.EulerSteps >= 1 && o.EulerSteps <= 1000, "Euler steps must be 1 to 1000"},
 		{o.ValidationShare >= 0 && o.ValidationShare < 1, "the validation share must be in [0, 1)"},
 		{o.Surroundings >= 0, "the surroundings' weight must not be negative"},

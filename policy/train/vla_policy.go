@@ -4,13 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"math"
 	"math/rand/v2"
 
 	"gorgonia.org/gorgonia"
 
 	"govla/actions"
-	"govla/actions/recording"
 	"govla/internal/compute"
 	"govla/internal/safetensors"
 	"govla/policy/smolvla"
@@ -22,7 +20,7 @@ type vlaTask struct {
 	data    *demonstrations
 	program *program
 	prefix  *vlaPrefix
-	flow    *vlaFlow
+	head    vlaHead
 
 	surroundings *vlaSurroundings // nil where the recording does not say them
 }
@@ -69,12 +67,19 @@ func startVLA(ctx context.Context, o VLAOptions) (*trainer, error) {
 	}
 	g := NewGraph(o.Batch, o.Precision, rand.New(rand.NewPCG(o.Seed, 0)))
 	task.prefix = embedPrefix(g, a)
-	task.flow = embedSuffix(g, a, task.prefix, o.Draws)
-	loss := task.flow.loss
+	if task.head, err = embedHead(g, &o, d, task.prefix); err != nil {
+		return nil, err
+	}
+	loss := task.head.cost()
 	if n := d.surroundings.Cols; n > 0 {
 		task.surroundings = estimateSurroundings(g, a, task.prefix, n, o.Surroundings)
 		if loss, err = gorgonia.Add(loss, task.surroundings.loss); err != nil {
 			return nil, fmt.Errorf("add losses: %w", err)
+		}
+	}
+	if o.Init != "" {
+		if err := initialise(g, o.Init, o.Head); err != nil {
+			return nil, fmt.Errorf("start from %s: %w", o.Init, err)
 		}
 	}
 	if task.program, err = g.compile(loss); err != nil {
@@ -113,7 +118,7 @@ func (v *vlaTask) terms() map[string]*gorgonia.Node {
 	if v.surroundings == nil {
 		return nil
 	}
-	return map[string]*gorgonia.Node{"actions": v.flow.loss, "surroundings": v.surroundings.loss}
+	return map[string]*gorgonia.Node{"actions": v.head.cost(), "surroundings": v.surroundings.loss}
 }
 
 func (v *vlaTask) fillRows(rows []int, appear func(*rand.Rand) *appearance, rng *rand.Rand) {
@@ -127,7 +132,7 @@ func (v *vlaTask) fillRows(rows []int, appear func(*rand.Rand) *appearance, rng 
 }
 
 // fillRow makes sequence b of the batch from a row of the recording: its images, instruction
-// and state, and points on paths from its chunk to noise.
+// and state, and what the head learns from its chunk.
 func (v *vlaTask) fillRow(b, row int, appear func(*rand.Rand) *appearance, rng *rand.Rand) {
 	a, d, p := &v.options.Network, v.data, v.prefix
 	for camera := range a.Cameras {
@@ -138,53 +143,15 @@ func (v *vlaTask) fillRow(b, row int, appear func(*rand.Rand) *appearance, rng *
 	clear(tokens[copy(tokens, d.tokens[row]):])
 	copy(p.states.Row(b), d.state.Row(row))
 	p.setLength(a, b, len(d.tokens[row]))
-	v.flow.setLength(a, p, b)
+	v.head.setLength(a, p, b)
 	if v.surroundings != nil {
 		v.surroundings.set(a, b, d.surroundings.Row(row))
 	}
 
-	var w recording.Window
-	d.windows.At(row, &w)
-	chunk := compute.NewMatrix(a.Horizon, a.ActionDim)
-	for k, from := range w.Actions {
-		action := chunk.Row(k)
-		for j, value := range d.action.Row(from) {
-			action[j] = value - d.anchor.Row(row)[j]
-		}
-		d.norm.Normalize(action, action)
+	chunk, padding := d.chunk(row)
+	if err := v.head.set(b, chunk, padding, rng); err != nil {
+		panic(err) // all chunks were looked at when the recording was read
 	}
-	for i := range v.flow.draws {
-		v.fillChunk(b*v.flow.draws+i, chunk, w.Padding, rng)
-	}
-}
-
-// fillChunk draws a point on the path from a chunk to noise (Lipman et al., arXiv 2210.02747,
-// eq. 22; t=1 is noise), and the velocity there. Padding, beyond the episode's end, does not
-// count.
-func (v *vlaTask) fillChunk(number int, chunk compute.Matrix, padding []bool, rng *rand.Rand) {
-	f := v.flow
-	t := drawTime(rng)
-	f.setTime(&v.options.Network, number, t)
-	each := 1 / float32(len(f.weights.Data))
-	for k := range chunk.Rows {
-		i := number*chunk.Rows + k
-		x, target, weights := f.actions.Row(i), f.target.Row(i), f.weights.Row(i)
-		for j, value := range chunk.Row(k) {
-			noise := float32(rng.NormFloat64())
-			x[j] = (1-t)*value + t*noise
-			target[j] = noise - value
-			weights[j] = each
-			if padding[k] {
-				weights[j] = 0
-			}
-		}
-	}
-}
-
-// drawTime draws from the Beta distribution with parameters 1.5 and 1, within [0.001, 1]: noisy
-// chunks are more frequent (SmolVLA, section 3.1, as pi0).
-func drawTime(rng *rand.Rand) float32 {
-	return float32(0.001 + 0.999*math.Pow(rng.Float64(), 1/1.5))
 }
 
 // write saves a checkpoint in bf16, the numbers that the large products of inference take.
@@ -194,6 +161,13 @@ func (v *vlaTask) write(dir string, values [][]float32) error {
 		Config: v.config(), VisionHeads: a.VisionHeads, HeadSize: a.HeadSize, VisionEpsilon: visionEpsilon, TextEpsilon: NormEpsilon,
 		Stats:     map[string]actions.Stats{stateFeature: d.stateStats, "action": d.actionStats},
 		Tokenizer: d.tokenizer,
+	}
+	if d.actionTokens != nil {
+		files, err := d.actionTokens.Files()
+		if err != nil {
+			return err
+		}
+		c.Actions = files
 	}
 	for i, p := range v.program.graph.params {
 		if !saved(p) {
@@ -213,6 +187,11 @@ func (v *vlaTask) config() smolvla.Config {
 	c := o.Network.config()
 	c.ExecuteSteps, c.Steps, c.Rate = o.ExecuteSteps, o.EulerSteps, d.fps
 	c.State, c.Action, c.RelativeTo = o.State, o.Action, d.relativeTo
+	c.Head, c.Normalization["ACTION"], c.MaxActionTokens = o.Head, d.actionMode, d.longestChunk
+	c.Demonstrations = len(d.starts) - 1 - d.held
+	if o.Head == smolvla.Diffusion {
+		c.NoiseSteps = o.NoiseSteps
+	}
 	if c.State == nil {
 		c.State = spaceFromData(stateFeature, d.stateNames, d.stateRange)
 	}
@@ -228,7 +207,7 @@ func (v *vlaTask) config() smolvla.Config {
 // config is the part of config.json that the architecture says; it has no cameras.
 func (a *VLAArchitecture) config() smolvla.Config {
 	return smolvla.Config{
-		Type: "smolvla", ObservationSteps: 1, ChunkSize: a.Horizon, ExecuteSteps: a.Horizon, Steps: 10,
+		Type: "smolvla", Head: smolvla.Flow, ObservationSteps: 1, ChunkSize: a.Horizon, ExecuteSteps: a.Horizon, Steps: 10,
 		Normalization:  map[string]actions.NormalizationMode{"VISUAL": actions.Identity, "STATE": actions.MeanStd, "ACTION": actions.MeanStd},
 		InputFeatures:  smolvla.Features{{Name: stateFeature, Type: "STATE", Shape: []int{a.StateDim}}},
 		OutputFeatures: smolvla.Features{{Name: "action", Type: "ACTION", Shape: []int{a.ActionDim}}},

@@ -69,7 +69,7 @@ func TestRunVLALearnsToPoint(t *testing.T) {
 		}
 	}
 
-	p, err := smolvla.Load(o.Out, smolvla.Options{})
+	p, err := smolvla.Load(os.DirFS(o.Out), o.Out, smolvla.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -196,7 +196,7 @@ func TestVLACheckpointIsWhole(t *testing.T) {
 	heard := 0
 	o.OnCheckpoint = func(_ context.Context, step int, dir string) error {
 		heard++
-		if step != 1 || !smolvla.Is(dir) {
+		if step != 1 || !smolvla.Is(os.DirFS(dir)) {
 			t.Errorf("the checkpoint of step %d is in %s", step, dir)
 		}
 		return nil
@@ -208,7 +208,7 @@ func TestVLACheckpointIsWhole(t *testing.T) {
 		t.Errorf("heard of %d checkpoints", heard)
 	}
 	o.OnCheckpoint = nil
-	info, err := smolvla.Describe(o.Out)
+	info, err := smolvla.Describe(os.DirFS(o.Out))
 	if err != nil {
 		t.Fatal(err)
 	}

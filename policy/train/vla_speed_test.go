@@ -17,7 +17,7 @@ func BenchmarkVLAStep(b *testing.B) {
 		s.put(&a, p, f, i)
 	}
 	for i := range batch * draws {
-		f.setTime(&a, i, rng.Float32())
+		f.setTime(i, rng.Float64())
 	}
 	parameters := 0
 	for _, parameter := range compiled.graph.params {
