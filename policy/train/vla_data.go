@@ -179,22 +179,8 @@ func (d *demonstrations) split(table *recording.Table, o *VLAOptions) {
 func (d *demonstrations) normalise(o *VLAOptions) (err error) {
 	d.stateRange, d.actionRange = statistics(d.state), statistics(d.action)
 	d.anchor = compute.NewMatrix(d.action.Rows, d.action.Cols)
-	if o.Relative {
-		if d.relativeTo = o.RelativeTo; len(d.relativeTo) == 0 {
-			d.relativeTo = d.actionNames
-		}
-		if len(d.relativeTo) != d.action.Cols {
-			return fmt.Errorf("relative actions: %d state dimensions named for %d action dimensions", len(d.relativeTo), d.action.Cols)
-		}
-		for j, name := range d.relativeTo {
-			at := slices.Index(d.stateNames, name)
-			if at < 0 {
-				return fmt.Errorf("relative actions: the state has no dimension %q; it has %v: name them in relative_to, or set relative_actions to false", name, d.stateNames)
-			}
-			for i := range d.action.Rows {
-				d.anchor.Row(i)[j] = d.state.Row(i)[at]
-			}
-		}
+	if err := d.count(o); err != nil {
+		return err
 	}
 	var values []float32 // of all actions of all chunks that are trained on
 	var w recording.Window
@@ -221,6 +207,34 @@ func (d *demonstrations) normalise(o *VLAOptions) (err error) {
 	}
 	d.norm, err = actions.NewNormalizer("action", d.actionMode, d.actionStats, d.action.Cols)
 	return err
+}
+
+// count finds the states that actions count from.
+func (d *demonstrations) count(o *VLAOptions) error {
+	if !o.Relative {
+		return nil
+	}
+	d.relativeTo = o.RelativeTo
+	if len(d.relativeTo) == 0 {
+		same := func(name string) bool { return slices.Contains(d.stateNames, name) }
+		if !slices.ContainsFunc(d.actionNames, same) { // velocities, say, or nameless numbers
+			return nil
+		}
+		d.relativeTo = d.actionNames
+	}
+	if len(d.relativeTo) != d.action.Cols {
+		return fmt.Errorf("relative actions: %d state dimensions named for %d action dimensions", len(d.relativeTo), d.action.Cols)
+	}
+	for j, name := range d.relativeTo {
+		at := slices.Index(d.stateNames, name)
+		if at < 0 {
+			return fmt.Errorf("relative actions: the state has no dimension %q; it has %v: name them in relative_to, or set relative_actions to false", name, d.stateNames)
+		}
+		for i := range d.action.Rows {
+			d.anchor.Row(i)[j] = d.state.Row(i)[at]
+		}
+	}
+	return nil
 }
 
 // chunk returns the actions of a row, [horizon, dim], normalised and less what they count

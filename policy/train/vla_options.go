@@ -43,7 +43,8 @@ type VLAOptions struct {
 	EulerSteps   int `json:"num_steps"`      // saved as the default
 
 	// Relative has the policy learn actions less the observation's state: RelativeTo names the
-	// state dimension for each of the action's. Where it is empty they have the same names.
+	// state dimension for each of the action's. Where it is empty they have the same names;
+	// actions of which none is called as a state are learned as they are.
 	Relative   bool     `json:"relative_actions"`
 	RelativeTo []string `json:"relative_to,omitempty"`
 
