@@ -27,6 +27,7 @@ type recordFlags struct {
 	transport   transportFlags
 	checkpoint  checkpointFlags
 	teleop      string
+	takeover    string
 	instruction string
 	episodes    int
 	seed        int64
@@ -54,6 +55,10 @@ An expert or a policy plays a simulator in lockstep, as fast as it goes, several
 a time; the recording does not depend on how many. At the keyboard time is real. Episode after
 episode has the next seed, and each row has its seed, so that vla replay can repeat it.
 
+With --take-over-from a policy begins each episode, and what is recorded is how --teleop goes on
+from where that got to: demonstrations of how to leave the situations that the policy gets
+itself into. They have no seed to repeat them by.
+
 Failed episodes of an expert are left out, and --episodes counts those that are kept; a
 person and a policy have all of theirs kept. --keep changes that.
 
@@ -62,6 +67,7 @@ one in progress alone. --resume goes on in a folder that is there.`,
 		Example: `  vla record --env pusht --teleop pusht-flow --cameras image --episodes 50 --out recordings/pusht
   vla record --env pusht --teleop keyboard --episodes 10 --out recordings/by-hand
   vla record --env pusht --teleop pusht-flow --episodes 50 --out recordings/pusht --resume
+  vla record --env arm --take-over-from my-vla --episodes 300 --out recordings/recoveries
   vla record --nats nats://127.0.0.1:4222 --robot arm --teleop keyboard --instruction wave --out recordings/wave`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -85,6 +91,7 @@ one in progress alone. --resume goes on in a folder that is there.`,
 	directByDefault(cmd, &flags.transport)
 	f := cmd.Flags()
 	f.StringVar(&flags.teleop, "teleop", "", "who moves the robot: expert, keyboard, or the name or folder of a policy (default: the environment's expert, or else its embedded policy)")
+	f.StringVar(&flags.takeover, "take-over-from", "", "name or folder of a policy that begins each episode, unrecorded, until --teleop takes over after a random time of up to 8 s")
 	f.StringVar(&flags.instruction, "instruction", "", "the task in words (default: the robot's own, or the environment's name)")
 	f.IntVar(&flags.episodes, "episodes", 10, "episodes to add to the recording")
 	f.Int64Var(&flags.seed, "seed", 0, "seed of the first episode; the others count on from it (default with --resume: behind the last one recorded)")
@@ -140,6 +147,8 @@ func (f *recordFlags) normalise(cmd *cobra.Command) error {
 		return fmt.Errorf("seed %d, want 0 to %d", f.seed, largestSeed)
 	case !(f.rate >= 0) || f.rate > 1e6:
 		return fmt.Errorf("--rate %v: want 0 for lockstep, or control steps a second", f.rate)
+	case f.takeover != "" && (f.teleop == byKeyboard || f.rate != 0 || f.transport.transport != "direct"):
+		return errors.New("--take-over-from wants a simulator in lockstep: no keyboard, no --rate and no transport")
 	case f.teleop == byKeyboard && cmd.Flags().Changed("rate") && f.rate == 0:
 		return errors.New("a person has no lockstep: --teleop keyboard wants a --rate above 0, or none")
 	}
@@ -152,6 +161,9 @@ func (f *recordFlags) record(ctx context.Context, log io.Writer) (report *record
 	env, err := f.env.lookup()
 	if err != nil {
 		return nil, err
+	}
+	if f.teleop == "" && env.Expert != nil {
+		f.teleop = byExpert
 	}
 	f.teleop = cmp.Or(f.teleop, env.Policy)
 	if f.keep == "" {
@@ -185,6 +197,17 @@ func (f *recordFlags) record(ctx context.Context, log io.Writer) (report *record
 			return nil, err
 		}
 		defer func() { err = errors.Join(err, closeActor()) }()
+	}
+	if f.takeover != "" {
+		begin, err := f.checkpoint.load(f.takeover, env, policy.Options{})
+		if err != nil {
+			return nil, err
+		}
+		var closeBeginner func() error
+		if session.beginner, closeBeginner, err = begin(session.env.Spec); err != nil {
+			return nil, err
+		}
+		defer func() { err = errors.Join(err, closeBeginner()) }()
 	}
 	if session.layout, err = layoutOf(ctx, c.Robot, session.env); err != nil {
 		return nil, err
@@ -287,7 +310,11 @@ func nextSeed(ctx context.Context, dir string, w *recording.Writer) (int64, erro
 	if err != nil {
 		return 0, err
 	}
-	return int64(rows.Columns[seedFeature].Values[0]) + 1, nil
+	seed := int64(rows.Columns[seedFeature].Values[0])
+	if seed < 0 {
+		seed = takenOver(seed)
+	}
+	return seed + 1, nil
 }
 
 // recordSession is one run of vla record.
@@ -296,6 +323,9 @@ type recordSession struct {
 	env    sim.Environment
 	layout *layout
 	writer *recording.Writer
+
+	beginner actions.Policy // moves the robot before it is recorded; nil where nobody does
+
 	log    io.Writer
 	clear  string // wipes a line that changes off the terminal; empty where there is none
 	next   int64  // seed

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -133,7 +135,14 @@ func (s *recordSession) play(ctx context.Context, simulator robot.Simulator, p a
 	if _, err := simulator.Reset(ctx, seed); err != nil {
 		return t, fmt.Errorf("reset: %w", err)
 	}
-	r := newRows(s.layout, seed, func(f recording.Frame) error {
+	recorded := seed
+	if s.beginner != nil {
+		if over, err := s.begin(ctx, simulator, seed); err != nil || over {
+			return t, err
+		}
+		recorded = takenOver(seed)
+	}
+	r := newRows(s.layout, recorded, func(f recording.Frame) error {
 		t.frames = append(t.frames, copyFrame(f))
 		return nil
 	})
@@ -147,6 +156,26 @@ func (s *recordSession) play(ctx context.Context, simulator robot.Simulator, p a
 	t.result, err = loop.Run(ctx, uint64(seed))
 	return t, err
 }
+
+// longestBeginning is how long a policy moves the robot at most before another takes over.
+const longestBeginning = 8 * time.Second
+
+// begin has another policy move the robot for a random time, and says whether the episode was
+// over by then.
+func (s *recordSession) begin(ctx context.Context, simulator robot.Simulator, seed int64) (over bool, err error) {
+	rng := rand.New(rand.NewPCG(uint64(seed), 0x7a4e))
+	ticks := rng.IntN(int(longestBeginning.Seconds()*s.layout.rate) + 1)
+	if ticks == 0 {
+		return false, nil
+	}
+	loop := robot.Loop{Robot: simulator, Policy: s.beginner, Instruction: s.flags.instruction, MaxSteps: ticks}
+	result, err := loop.Run(ctx, uint64(seed))
+	return result.Score.Done || result.Score.Success, err
+}
+
+// takenOver turns a seed into what the rows of its episode have where the recording does not
+// begin with the reset, and back.
+func takenOver(seed int64) int64 { return -1 - seed }
 
 // write adds a whole episode to the recording.
 func (s *recordSession) write(ctx context.Context, t take) error {

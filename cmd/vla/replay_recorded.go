@@ -92,7 +92,9 @@ func loadRecorded(ctx context.Context, dir string, episode int) (*recordedRun, e
 		}
 	}
 	if hasSeed {
-		e.seed = new(int64(table.Columns[seed].Values[0]))
+		if value := int64(table.Columns[seed].Values[0]); value >= 0 { // else another policy began
+			e.seed = &value
+		}
 	}
 	return e, nil
 }
