@@ -99,7 +99,7 @@ func (a *adapted) Predict(ctx context.Context, in Input) (Chunk, error) {
 		return Chunk{}, fmt.Errorf("chunk: actions have %d dimensions, want %d", chunk.Dim, len(a.action))
 	}
 	out := NewChunk(chunk.Start, chunk.Step, chunk.Horizon(), len(a.spec.Action))
-	out.ModelCalls, out.Tokens = chunk.ModelCalls, chunk.Tokens
+	out.ModelCalls, out.Tokens, out.Stray = chunk.ModelCalls, chunk.Tokens, chunk.Stray
 	for i := range chunk.Horizon() {
 		for j, v := range chunk.At(i) {
 			out.At(i)[a.action[j]] = v

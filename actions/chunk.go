@@ -20,6 +20,10 @@ type Chunk struct {
 	// Tokens is the number of discrete tokens that the chunk was decoded from; 0 where it is
 	// not made of any.
 	Tokens int
+
+	// Stray says that the policy errs on purpose, so that a recording shows how to come back:
+	// these actions themselves are not to be learned.
+	Stray bool
 }
 
 // NewChunk returns a chunk of zeros, shape [horizon][dim].

@@ -212,6 +212,9 @@ func (f *recordFlags) record(ctx context.Context, log io.Writer) (report *record
 	if session.layout, err = layoutOf(ctx, c.Robot, session.env); err != nil {
 		return nil, err
 	}
+	if f.teleop == byExpert && lockstep {
+		session.layout.features[strayFeature] = recording.Feature{DType: "bool", Shape: []int{1}}
+	}
 	if f.rate > 0 {
 		if f.rate > session.layout.rate || f.transport.transport == "direct" && f.rate != session.layout.rate {
 			return nil, fmt.Errorf("--rate %v: robot %s takes %v actions a second", f.rate, session.layout.robot, session.layout.rate)

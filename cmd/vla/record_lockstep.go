@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -146,15 +147,30 @@ func (s *recordSession) play(ctx context.Context, simulator robot.Simulator, p a
 		t.frames = append(t.frames, copyFrame(f))
 		return nil
 	})
-	loop := robot.Loop{Robot: simulator, Policy: p, Instruction: s.flags.instruction, OnTick: func(tick *robot.Tick) {
+	watched := &watchedPolicy{Policy: p}
+	loop := robot.Loop{Robot: simulator, Policy: watched, Instruction: s.flags.instruction, OnTick: func(tick *robot.Tick) {
 		if tick.Number == 0 {
 			t.task = s.instruction(tick.Observation)
 		}
+		r.strays = watched.strays.Load()
 		r.add(tick)
 	}}
 	var err error
 	t.result, err = loop.Run(ctx, uint64(seed))
 	return t, err
+}
+
+// watchedPolicy remembers of the newest chunk whether it strays; in lockstep that is the one
+// whose actions are played.
+type watchedPolicy struct {
+	actions.Policy
+	strays atomic.Bool
+}
+
+func (w *watchedPolicy) Predict(ctx context.Context, in actions.Input) (actions.Chunk, error) {
+	chunk, err := w.Policy.Predict(ctx, in)
+	w.strays.Store(chunk.Stray)
+	return chunk, err
 }
 
 // longestBeginning is how long a policy moves the robot at most before another takes over.

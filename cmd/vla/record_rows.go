@@ -17,7 +17,8 @@ import (
 
 // The features of a recording that vla record makes, called as LeRobot calls them. Seed is
 // ours: the seed of the row's episode. It stands in the rows, and not in the metadata,
-// because there it survives merging and splitting, by LeRobot as by vla.
+// because there it survives merging and splitting, by LeRobot as by vla. Stray, ours too, says
+// that an expert errs on purpose.
 const (
 	stateFeature       = "observation.state"
 	environmentFeature = "observation.environment_state"
@@ -27,6 +28,7 @@ const (
 	successFeature     = "next.success"
 	doneFeature        = "next.done"
 	seedFeature        = "seed"
+	strayFeature       = "action_is_stray"
 )
 
 // layout is how the ticks of a robot become rows.
@@ -130,6 +132,7 @@ func (l *layout) sameAs(info *recording.Info) error {
 // of a row is what its action led to. A row is the observation, and the action sent after it.
 type rows struct {
 	layout *layout
+	strays bool                        // the tick's action is of a chunk that does
 	put    func(recording.Frame) error // copies what it keeps of a frame, but its images
 
 	frame   recording.Frame // the newest, whose reward is not known yet
@@ -163,6 +166,9 @@ func (r *rows) add(t *robot.Tick) {
 	}
 	values := r.frame.Values
 	values[actionFeature] = append(values[actionFeature][:0], t.Action...)
+	if _, ok := r.layout.features[strayFeature]; ok {
+		values[strayFeature] = append(values[strayFeature][:0], truth(r.strays))
+	}
 	if t.Observation == nil {
 		return
 	}

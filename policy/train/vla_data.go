@@ -55,6 +55,7 @@ type demonstrations struct {
 }
 
 const (
+	strayFeature        = "action_is_stray"
 	stateFeature        = "observation.state"
 	surroundingsFeature = "observation.environment_state"
 )
@@ -79,6 +80,9 @@ func loadDemonstrations(ctx context.Context, o *VLAOptions) (*demonstrations, er
 	if f, ok := dataset.Info.Features[surroundingsFeature]; ok && f.Numeric() && o.Surroundings > 0 {
 		features = append(features, surroundingsFeature)
 	}
+	if f, ok := dataset.Info.Features[strayFeature]; ok && f.Numeric() {
+		features = append(features, strayFeature)
+	}
 	table, err := dataset.Load(ctx, features...)
 	if err != nil {
 		return nil, err
@@ -99,7 +103,9 @@ func loadDemonstrations(ctx context.Context, o *VLAOptions) (*demonstrations, er
 	d.digest = digest(d.state, d.action)
 	d.stateNames = names(stateFeature, dataset.Info, o.State)
 	d.actionNames = names("action", dataset.Info, o.Action)
-	d.split(table, o)
+	if d.split(table, o); len(d.training) == 0 {
+		return nil, fmt.Errorf("%s: no row has a chunk of %d actions to learn", o.Data, d.horizon)
+	}
 	if err := d.normalise(o); err != nil {
 		return nil, fmt.Errorf("%s: %w", o.Data, err)
 	}
@@ -155,7 +161,8 @@ func names(feature string, info *recording.Info, space actions.Space) []string {
 	return all
 }
 
-// split chooses the episodes that are not trained on, by the seed.
+// split chooses the episodes that are not trained on, by the seed. Rows whose chunk has an
+// action that strays on purpose are in neither part: they are there for what comes after.
 func (d *demonstrations) split(table *recording.Table, o *VLAOptions) {
 	episodes := len(table.EpisodeStarts) - 1
 	order := rand.New(rand.NewPCG(o.Seed, 0x5eed)).Perm(episodes)
@@ -164,8 +171,13 @@ func (d *demonstrations) split(table *recording.Table, o *VLAOptions) {
 		held[e] = true
 	}
 	d.held = len(held)
+	strays := table.Columns[strayFeature].Values
 	for e := range episodes {
-		for row := table.EpisodeStarts[e]; row < table.EpisodeStarts[e+1]; row++ {
+		end := table.EpisodeStarts[e+1]
+		for row := table.EpisodeStarts[e]; row < end; row++ {
+			if strays != nil && slices.ContainsFunc(strays[row:min(row+d.horizon, end)], isTrue) {
+				continue
+			}
 			if held[e] {
 				d.validation = append(d.validation, row)
 			} else {
@@ -174,6 +186,8 @@ func (d *demonstrations) split(table *recording.Table, o *VLAOptions) {
 		}
 	}
 }
+
+func isTrue(v float32) bool { return v != 0 }
 
 // normalise scales the states, and finds what chunks count from and the scale of their values.
 func (d *demonstrations) normalise(o *VLAOptions) (err error) {

@@ -78,6 +78,10 @@ func pointerDataset(t testing.TB, episodes, rows, size int) string {
 	})
 }
 
+// strayRow says which rows turn elsewhere on purpose: one in the middle of the third and of
+// every seventh episode behind it.
+func strayRow(episode, row int) bool { return episode%7 == 2 && row == 3 }
+
 // recordPointer records episodes in which each row but the first is made of the one before.
 func recordPointer(t testing.TB, episodes, rows, size int, rng *rand.Rand, next func(p pointer, action []float32) pointer) string {
 	t.Helper()
@@ -86,22 +90,27 @@ func recordPointer(t testing.TB, episodes, rows, size int, rng *rand.Rand, next 
 	joints := recording.Feature{DType: "float32", Shape: []int{2}, Names: []string{"pan", "tilt"}}
 	w, err := recording.Create(t.Context(), dir, recording.Info{Robot: "pointer", FPS: 10, Features: map[string]recording.Feature{
 		"observation.state": joints, "action": joints,
+		"action_is_stray":               {DType: "bool", Shape: []int{1}},
 		"observation.environment_state": {DType: "float32", Shape: []int{4}, Names: []string{"named.x", "named.y", "other.x", "other.y"}},
 		"observation.images.eye":        camera, "observation.images.copy": camera,
 	}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range episodes {
+	for episode := range episodes {
 		p := newPointer(size, rng)
 		if err := w.BeginEpisode(t.Context(), p.instruction()); err != nil {
 			t.Fatal(err)
 		}
-		for range rows {
-			action := p.goal()
+		for row := range rows {
+			action, strays := p.goal(), float32(0)
+			if strayRow(episode, row) {
+				action, strays = []float32{-p.goal()[0], 1}, 1
+			}
 			if err := w.Add(t.Context(), recording.Frame{
 				Values: map[string][]float32{
 					"observation.state": p.state, "action": action, "observation.environment_state": p.surroundings(),
+					"action_is_stray": {strays},
 				},
 				Images: map[string]image.Image{"observation.images.eye": p.image(), "observation.images.copy": p.image()},
 			}); err != nil {
@@ -163,9 +172,23 @@ func TestDemonstrations(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	// Whole episodes are held back.
-	if len(d.validation) != episodes/5*rows || len(d.training) != (episodes-episodes/5)*rows {
-		t.Errorf("%d rows to train on and %d not", len(d.training), len(d.validation))
+	// Whole episodes are held back, and rows whose chunk strays are left out.
+	held := map[int]bool{}
+	for row := range episodes * rows {
+		strays := false
+		for k := row; k < min(row+o.Network.Horizon, (row/rows+1)*rows); k++ {
+			strays = strays || strayRow(k/rows, k%rows)
+		}
+		trained, validated := slices.Contains(d.training, row), slices.Contains(d.validation, row)
+		if trained == validated && !strays || strays && (trained || validated) {
+			t.Errorf("row %d: to train on: %v, to validate with: %v, strays: %v", row, trained, validated, strays)
+		}
+		if validated {
+			held[row/rows] = true
+		}
+	}
+	if len(held) != episodes/5 || d.held != episodes/5 {
+		t.Errorf("%d of %d episodes are held back", len(held), episodes)
 	}
 	for _, row := range d.validation {
 		for other := row / rows * rows; other < (row/rows+1)*rows; other++ {

@@ -41,7 +41,7 @@ type expert struct {
 
 // NewExpert returns a policy that solves a task of Env by a script. It needs the whole
 // state, and no camera. Some of its chunks stray from the path on purpose, as its seed
-// decides, so that recordings of it show how to come back.
+// decides and Chunk.Stray says, so that recordings of it show how to come back.
 func NewExpert(task Task) (actions.Policy, error) {
 	if err := task.check(); err != nil {
 		return nil, err
@@ -75,15 +75,39 @@ func (x *expert) Predict(ctx context.Context, in actions.Input) (actions.Chunk, 
 	}
 	random := rand.New(rand.NewPCG(in.Seed, 1))
 	p := x.situate(q, observation.State[joints:])
-	p.stray(random)
+	p.tremble(random)
+	intended := *p
+	strays := p.stray(random)
 	chunk := actions.NewChunk(observation.Time, time.Second/ControlRate, expertHorizon, joints)
 	chunk.ModelCalls = 1
+	if err := x.unfold(p, q, chunk); err != nil {
+		return actions.Chunk{}, err
+	}
+	if strays {
+		straight := actions.NewChunk(chunk.Start, chunk.Step, expertHorizon, joints)
+		if err := x.unfold(&intended, q, straight); err != nil {
+			return actions.Chunk{}, err
+		}
+		for i, v := range straight.Values {
+			if math.Abs(float64(v-chunk.Values[i])) > strayJoint {
+				chunk.Stray = true
+			}
+		}
+	}
+	return chunk, nil
+}
+
+// strayJoint is how far a joint may be from where the expert means it to be, in rad: erring
+// makes no difference to a hand that is about to do something else.
+const strayJoint = 0.01
+
+// unfold fills the chunk with what comes of the plan, from the joints q on.
+func (x *expert) unfold(p *plan, q [joints]float64, chunk actions.Chunk) (err error) {
 	for i := range expertHorizon {
 		m := p.waypoint(x.task)
 		p.advance(m)
-		var err error
 		if q, _, err = x.kin.solve(p.hand, q); err != nil {
-			return actions.Chunk{}, err
+			return err
 		}
 		for j, v := range q {
 			chunk.At(i)[j] = float32(min(max(v, jointLimits[j][0]), jointLimits[j][1]))
@@ -92,7 +116,7 @@ func (x *expert) Predict(ctx context.Context, in actions.Input) (actions.Chunk, 
 			chunk.At(i)[joints-1] = float32(math.Max(m.open, p.hand.open-gripSpeed/ControlRate)) // which the fingers cannot reach: they press
 		}
 	}
-	return chunk, nil
+	return nil
 }
 
 // plan is what the expert believes of the world as its plan unfolds.
@@ -161,21 +185,30 @@ func turned(a, b, period float64) float64 {
 	return math.Remainder(b-a, period)
 }
 
-// stray decides how this chunk errs.
-func (p *plan) stray(random *rand.Rand) {
-	bump := func(by float64) physics.Vec3 {
-		return vec(random.NormFloat64()*by, random.NormFloat64()*by, math.Abs(random.NormFloat64())*by/2)
-	}
-	p.near = bump(0.0012)
+// bump is a random displacement, never downwards.
+func bump(random *rand.Rand, by float64) physics.Vec3 {
+	return vec(random.NormFloat64()*by, random.NormFloat64()*by, math.Abs(random.NormFloat64())*by/2)
+}
+
+// tremble decides how exactly this chunk is carried out.
+func (p *plan) tremble(random *rand.Rand) {
+	p.near = bump(random, 0.0012)
 	p.travel = p.near
+}
+
+// stray decides whether and how this chunk errs on purpose.
+func (p *plan) stray(random *rand.Rand) bool {
 	switch v := random.Float64(); {
-	case v < 0.2:
-		p.travel, p.turn = bump(0.012), random.NormFloat64()*0.15
-	case v < 0.32:
-		p.near = bump(0.006)
-	case v < 0.36:
+	case v < 0.12:
+		p.travel, p.turn = bump(random, 0.02), random.NormFloat64()*0.25
+	case v < 0.20:
+		p.near = bump(random, 0.008)
+	case v < 0.23:
 		p.drop = true
+	default:
+		return false
 	}
+	return true
 }
 
 // advance moves the hand one control step towards where it should go.

@@ -301,3 +301,59 @@ func filled(n int, v float32) []float32 {
 	}
 	return out
 }
+
+// Chunks that do not stray agree, whatever the seed, but for the hand's trembling; those that
+// do are elsewhere.
+func TestExpertSaysWhenItStrays(t *testing.T) {
+	for _, task := range Tasks() {
+		x, err := NewExpert(task)
+		if err != nil {
+			t.Fatal(err)
+		}
+		env, err := New(Config{Task: task, Cameras: []string{}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer env.Close()
+		if _, err := env.Reset(t.Context(), 5); err != nil {
+			t.Fatal(err)
+		}
+		var o actions.Observation
+		strays, straight := 0, 0
+		for chunkNumber := range 12 {
+			if err := env.Observe(t.Context(), &o); err != nil {
+				t.Fatal(err)
+			}
+			var first []float32 // of the chunks that do not stray
+			var act actions.Chunk
+			for seed := range uint64(40) {
+				chunk, err := x.Predict(t.Context(), actions.Input{Window: []actions.Observation{o}, Seed: seed*31 + uint64(chunkNumber)})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if chunk.Stray {
+					strays++
+					continue
+				}
+				straight++
+				if first == nil {
+					first, act = chunk.Values, chunk
+				}
+				for i, v := range chunk.Values[:expertExecute*joints] {
+					if d := math.Abs(float64(v - first[i])); d > 0.2 && i%joints != joints-1 {
+						t.Fatalf("%s: two straight chunks are %v rad apart in action %d, joint %d", task, d, i/joints, i%joints)
+					}
+				}
+			}
+			for i := range expertExecute {
+				if err := env.Act(t.Context(), act.At(i)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		t.Logf("%s: %d of %d chunks stray", task, strays, strays+straight)
+		if strays < 10 || strays > straight/3 {
+			t.Errorf("%s: %d of %d chunks stray, want some, and not many", task, strays, strays+straight)
+		}
+	}
+}
