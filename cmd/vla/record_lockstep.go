@@ -122,7 +122,7 @@ func (s *recordSession) collect(ctx context.Context, next func() (take, error)) 
 				return err
 			}
 		}
-		s.done(recordedEpisode{Seed: &t.seed, Kept: keep, Steps: len(t.frames), MaxReward: t.result.MaxReward, Success: t.result.Score.Success}, 0)
+		s.done(recordedEpisode{Seed: new(t.seed), Kept: keep, Steps: len(t.frames), MaxReward: t.result.MaxReward, Success: t.result.Score.Success}, 0)
 		if failures >= patienceWithFailures {
 			return fmt.Errorf("%d episodes in a row failed: --keep all keeps them", failures)
 		}
