@@ -155,6 +155,31 @@ func Add(y, x []float32) {
 	})
 }
 
+// Sum sets y = a + b.
+func Sum(y, a, b []float32) {
+	y, b = fit(y, len(a)), fit(b, len(a))
+	s := newSweep()
+	s.arrays[0], s.arrays[1], s.arrays[2] = y, a, b
+	s.run(len(a), 1, func(s *sweep, from, to int) {
+		y, a, b := s.arrays[0][from:to], s.arrays[1][from:to], s.arrays[2][from:to]
+		if &y[0] == &b[0] {
+			a, b = b, a
+		}
+		copy(y, a)
+		s.kernels.add(y, b)
+	})
+}
+
+// Copy sets y = x.
+func Copy(y, x []float32) {
+	y = fit(y, len(x))
+	s := newSweep()
+	s.arrays[0], s.arrays[1] = y, x
+	s.run(len(x), 1, func(s *sweep, from, to int) {
+		copy(s.arrays[0][from:to], s.arrays[1][from:to])
+	})
+}
+
 // AddScaled sets y += factor·x.
 func AddScaled(y, x []float32, factor float32) {
 	y = fit(y, len(x))

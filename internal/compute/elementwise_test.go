@@ -228,3 +228,37 @@ func TestExpMatchesFloat64(t *testing.T) {
 		}
 	}
 }
+
+// TestSumAndCopy adds and copies short and long arrays, also where the sum takes a summand's place.
+func TestSumAndCopy(t *testing.T) {
+	rng := rand.New(rand.NewPCG(8, 9))
+	for _, n := range []int{0, 1, 33, 3*sweepPart + 5} {
+		a, b, y := make([]float32, n), make([]float32, n), make([]float32, n+1)
+		for i := range n {
+			a[i], b[i] = rng.Float32(), rng.Float32()
+		}
+		y[n] = 7
+		check := func(name string, got []float32, want func(i int) float32) {
+			t.Helper()
+			for i := range n {
+				if got[i] != want(i) {
+					t.Fatalf("%s of %d: number %d is %v, want %v", name, n, i, got[i], want(i))
+				}
+			}
+		}
+		sum := func(i int) float32 { return a[i] + b[i] }
+		Sum(y, a, b)
+		check("sum", y, sum)
+		inPlace := append([]float32(nil), a...)
+		Sum(inPlace, inPlace, b)
+		check("sum in place of a", inPlace, sum)
+		inPlace = append(inPlace[:0], b...)
+		Sum(inPlace, a, inPlace)
+		check("sum in place of b", inPlace, sum)
+		Copy(y, b)
+		check("copy", y, func(i int) float32 { return b[i] })
+		if y[n] != 7 {
+			t.Errorf("wrote behind %d numbers", n)
+		}
+	}
+}

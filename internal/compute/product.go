@@ -177,15 +177,11 @@ func (p *product) multiplyTask(i int, w *window) {
 	w.widened = -1
 	w.x, w.firstRow = p.tiledX, 0
 	if p.packInTask {
-		p.packTask(w, from, to)
+		p.multiplyRows(w, from, to)
+		return
 	}
 	for w.panel = group * panels / p.groups; w.panel < (group+1)*panels/p.groups; w.panel++ {
-		w.width = min(panelCols, p.cols()-w.panel*panelCols)
-		w.bias = nil
-		if bias := p.epilogue.Bias; bias != nil {
-			w.bias = w.biasRow
-			copy(w.bias, bias[w.panel*panelCols:][:w.width])
-		}
+		p.startPanel(w)
 		for w.from = from; w.from < to; w.from = w.to {
 			if p.blocks != nil {
 				w.to = min(to, w.from+8*blockSize)
@@ -202,6 +198,34 @@ func (p *product) multiplyTask(i int, w *window) {
 			}
 			p.finish(w, 0, w.to-w.from, w.sums, w.up)
 		}
+	}
+}
+
+// multiplyRows computes rows of a product whose second factor stays in the second-level cache:
+// all panels of a few rows, that are packed at once, before the next few. The result is so
+// written about in the order of its memory; a column of panels at a time takes twice as long
+// where the product is a narrow one, that waits for its result to be written.
+func (p *product) multiplyRows(w *window, from, to int) {
+	const rows = 2 * blockSize
+	for w.from = from; w.from < to; w.from = w.to {
+		w.to = min(to, w.from+rows)
+		w.isLast = w.to == to
+		p.packTask(w, w.from, w.to)
+		for w.panel = 0; w.panel < p.panelGroups(); w.panel++ {
+			p.startPanel(w)
+			tiles().prefetchRows(w.to-w.from, &p.y.Data[w.from*p.y.Stride+w.panel*panelCols], 4*p.y.Stride)
+			p.multiplyBlocks(w)
+		}
+	}
+}
+
+// startPanel sets what w needs of its panel.
+func (p *product) startPanel(w *window) {
+	w.width = min(panelCols, p.cols()-w.panel*panelCols)
+	w.bias = nil
+	if bias := p.epilogue.Bias; bias != nil {
+		w.bias = w.biasRow
+		copy(w.bias, bias[w.panel*panelCols:][:w.width])
 	}
 }
 

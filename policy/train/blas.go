@@ -6,6 +6,7 @@ import (
 	"gonum.org/v1/gonum/blas"
 	"gonum.org/v1/gonum/blas/gonum"
 	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
 
 	"govla/internal/compute"
 )
@@ -34,4 +35,23 @@ func (k kernelBLAS) Sgemm(tA, tB blas.Transpose, m, n, depth int, alpha float32,
 		right.Rows, right.Cols = n, depth
 	}
 	compute.Gemm(transA, transB, left, right, beta == 1, compute.Matrix{Rows: m, Cols: n, Stride: ldc, Data: c})
+}
+
+// kernelEngine adds what gradients several operations have for one matrix on all cores;
+// Gorgonia's own engine, which does everything else, adds with one.
+type kernelEngine struct{ tensor.StdEng }
+
+func (e kernelEngine) Add(a, b tensor.Tensor, options ...tensor.FuncOpt) (tensor.Tensor, error) {
+	sum, isDense := tensor.ParseFuncOpts(options...).Reuse().(*tensor.Dense)
+	if !isDense || sum == nil || !isPlain(a, sum) || !isPlain(b, sum) {
+		return e.StdEng.Add(a, b, options...)
+	}
+	compute.Sum(sum.Float32s(), a.Data().([]float32), b.Data().([]float32))
+	return sum, nil
+}
+
+// isPlain says whether t holds float32 in the order and the shape of like.
+func isPlain(t tensor.Tensor, like *tensor.Dense) bool {
+	return t.Dtype() == tensor.Float32 && like.Dtype() == tensor.Float32 && t.Shape().Eq(like.Shape()) &&
+		!t.RequiresIterator() && !like.RequiresIterator() && t.DataOrder() == like.DataOrder() && !t.Shape().IsScalar()
 }

@@ -107,3 +107,24 @@ func TestGorgoniaUsesTheKernels(t *testing.T) {
 		}
 	}
 }
+
+// TestEngineAdds adds matrices as Gorgonia does where several operations have a gradient for one.
+func TestEngineAdds(t *testing.T) {
+	x, y := compute.NewMatrix(3, 5), compute.NewMatrix(3, 5)
+	for i := range x.Data {
+		x.Data[i], y.Data[i] = float32(i), float32(2*i)
+	}
+	dense := func(m compute.Matrix) *tensor.Dense {
+		return tensor.New(tensor.WithShape(m.Rows, m.Cols), tensor.WithBacking(m.Data), tensor.WithEngine(kernelEngine{}))
+	}
+	sum := compute.NewMatrix(3, 5)
+	got, err := tensor.Add(dense(x), dense(y), tensor.WithReuse(dense(sum)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, v := range got.Data().([]float32) {
+		if v != float32(3*i) || sum.Data[i] != v {
+			t.Errorf("number %d of the sum is %v, and %v where it was to be, want %v", i, v, sum.Data[i], 3*i)
+		}
+	}
+}

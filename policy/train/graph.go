@@ -145,7 +145,7 @@ func (g *Graph) compile(loss *gorgonia.Node) (*program, error) {
 	for i, p := range g.params {
 		p.grad = grads[i]
 	}
-	return &program{graph: g, loss: loss, vm: gorgonia.NewTapeMachine(g.nodes)}, nil
+	return &program{graph: g, loss: loss, vm: gorgonia.NewTapeMachine(g.nodes, gorgonia.WithEngine(kernelEngine{}))}, nil
 }
 
 // Run returns the loss; the gradients are in Gradient until the next Run.

@@ -15,10 +15,11 @@ import (
 func (g *Graph) Linear(name string, x *gorgonia.Node, out int, act head.Activation) *gorgonia.Node {
 	n := x.Shape()[0]
 	weight, bias := g.linearParameters(name, x.Shape()[1], out)
-	var before, gradBefore compute.Matrix // x·Wᵀ + b, where an activation needs it
+	var before compute.Matrix // x·Wᵀ + b, where an activation needs it
 	if act != head.None {
-		before, gradBefore = compute.NewMatrix(n, out), compute.NewMatrix(n, out)
+		before = compute.NewMatrix(n, out)
 	}
+	layer := make([]compute.AffineLayer, 1)
 	return g.fuse(fused{
 		name:  "linear",
 		shape: tensor.Shape{n, out},
@@ -26,15 +27,9 @@ func (g *Graph) Linear(name string, x *gorgonia.Node, out int, act head.Activati
 			compute.Affine(y, in[0], in[1], g.bf16(), compute.Epilogue{Bias: in[2].Data, Activation: act, Before: before})
 		},
 		backward: func(in []compute.Matrix, _, grad compute.Matrix, gradIn []compute.Matrix) {
-			switch act {
-			case head.SiLU:
-				compute.SiLUGrad(gradBefore.Data, grad.Data, before.Data)
-				grad = gradBefore
-			case head.GELU:
-				compute.GELUGrad(gradBefore.Data, grad.Data, before.Data)
-				grad = gradBefore
-			}
-			g.affineGradient(in, grad, gradIn)
+			back := g.affineGradient(layer, in, grad, gradIn)
+			back.Activation, back.Before = act, before
+			back.Run()
 		},
 	}, x, weight, bias)
 }
@@ -43,6 +38,7 @@ func (g *Graph) Linear(name string, x *gorgonia.Node, out int, act head.Activati
 func (g *Graph) AddLinear(name string, residual, x *gorgonia.Node) *gorgonia.Node {
 	out := residual.Shape()[1]
 	weight, bias := g.linearParameters(name, x.Shape()[1], out)
+	layer := make([]compute.AffineLayer, 1)
 	return g.fuse(fused{
 		name:  "addLinear",
 		shape: residual.Shape().Clone(),
@@ -50,9 +46,9 @@ func (g *Graph) AddLinear(name string, residual, x *gorgonia.Node) *gorgonia.Nod
 			compute.Affine(y, in[0], in[1], g.bf16(), compute.Epilogue{Bias: in[2].Data, Residual: in[3]})
 		},
 		backward: func(in []compute.Matrix, _, grad compute.Matrix, gradIn []compute.Matrix) {
-			g.affineGradient(in[:3], grad, gradIn)
+			g.affineGradient(layer, in[:3], grad, gradIn).Run()
 			if gradIn[3].Data != nil {
-				copy(gradIn[3].Data, grad.Data)
+				compute.Copy(gradIn[3].Data, grad.Data)
 			}
 		},
 	}, x, weight, bias, residual)
@@ -63,48 +59,36 @@ func (g *Graph) AddLinear(name string, residual, x *gorgonia.Node) *gorgonia.Nod
 // name.up_proj.weight, as in PyTorch's Llama, without biases.
 func (g *Graph) GatedLinear(name string, x *gorgonia.Node, out int) *gorgonia.Node {
 	n, width := x.Shape()[0], x.Shape()[1]
-	// The products; on the way back their gradients take their place.
-	gate, up := compute.NewMatrix(n, out), compute.NewMatrix(n, out)
+	products := compute.NewMatrix(n, 2*out) // gate's and, beside them, up's
+	gate, up := products.Columns(0, out), products.Columns(out, 2*out)
+	layers := make([]compute.AffineLayer, 2)
 	return g.fuse(fused{
 		name:  "gatedLinear",
 		shape: tensor.Shape{n, out},
 		forward: func(in []compute.Matrix, y compute.Matrix) {
 			compute.Affine(gate, in[0], in[1], g.bf16(), compute.Epilogue{})
 			compute.Affine(up, in[0], in[2], g.bf16(), compute.Epilogue{})
-			compute.SiLUMul(y.Data, gate.Data, up.Data)
+			rowsInParallel(n, func(i int) { compute.SiLUMul(y.Row(i), gate.Row(i), up.Row(i)) })
 		},
 		backward: func(in []compute.Matrix, _, grad compute.Matrix, gradIn []compute.Matrix) {
-			compute.SiLUMulGrad(gate.Data, up.Data, grad.Data, gate.Data, up.Data)
-			gemm := g.gemm()
-			if gradIn[0].Data != nil {
-				gemm(false, false, gate, in[1], false, gradIn[0])
-				gemm(false, false, up, in[2], true, gradIn[0])
+			for i := range layers {
+				layers[i] = compute.AffineLayer{Weight: in[1+i], WeightGrad: gradIn[1+i]}
 			}
-			gemm(true, false, gate, in[0], false, gradIn[1])
-			gemm(true, false, up, in[0], false, gradIn[2])
+			compute.AffineGrad{DX: gradIn[0], Layers: layers, DY: grad, X: in[0], BF16: g.bf16(), Gated: true, Before: products}.Run()
 		},
 	}, x, g.weight(name+".gate_proj", width, out, width), g.weight(name+".up_proj", width, out, width))
 }
 
-// affineGradient sets the gradients at x, W and b of x·Wᵀ + b.
-func (g *Graph) affineGradient(in []compute.Matrix, grad compute.Matrix, gradIn []compute.Matrix) {
-	gemm := g.gemm()
-	if gradIn[0].Data != nil {
-		gemm(false, false, grad, in[1], false, gradIn[0])
+// affineGradient is the way back through a layer of x, W and, where there is one, b.
+func (g *Graph) affineGradient(layer []compute.AffineLayer, in []compute.Matrix, grad compute.Matrix, gradIn []compute.Matrix) compute.AffineGrad {
+	layer[0] = compute.AffineLayer{Weight: in[1], WeightGrad: gradIn[1]}
+	if len(in) > 2 {
+		layer[0].BiasGrad = gradIn[2].Data
 	}
-	gemm(true, false, grad, in[0], false, gradIn[1])
-	compute.SumRows(gradIn[2].Data, grad, false)
+	return compute.AffineGrad{DX: gradIn[0], Layers: layer, DY: grad, X: in[0], BF16: g.bf16()}
 }
 
 func (g *Graph) bf16() bool { return g.precision == BF16 }
-
-// gemm returns the matrix product of the graph's precision.
-func (g *Graph) gemm() func(transA, transB bool, a, b compute.Matrix, accumulate bool, c compute.Matrix) {
-	if g.bf16() {
-		return compute.GemmBF16
-	}
-	return compute.Gemm
-}
 
 func (g *Graph) linearParameters(name string, in, out int) (weight, bias *gorgonia.Node) {
 	return g.weight(name, in, out, in), g.bias(name, out)

@@ -28,11 +28,11 @@ func (g *Graph) Join(x *gorgonia.Node, biased bool, layers ...Projection) *gorgo
 			inputs = append(inputs, g.bias(l.Name, l.Out))
 		}
 	}
-	joined, joinedGrad := compute.NewMatrix(out, width), compute.NewMatrix(out, width)
-	var bias, biasGrad []float32
+	joined, bias := compute.NewMatrix(out, width), []float32(nil)
 	if biased {
-		bias, biasGrad = make([]float32, out), make([]float32, out)
+		bias = make([]float32, out)
 	}
+	gradients := make([]compute.AffineLayer, len(layers))
 	// Weights, then biases, lie one after the other as their layers do.
 	weights, biases := 1, 1+len(layers)
 	return g.fuse(fused{
@@ -50,28 +50,20 @@ func (g *Graph) Join(x *gorgonia.Node, biased bool, layers ...Projection) *gorgo
 			compute.Affine(y, in[0], joined, g.bf16(), compute.Epilogue{Bias: bias})
 		},
 		backward: func(in []compute.Matrix, _, grad compute.Matrix, gradIn []compute.Matrix) {
-			gemm := g.gemm()
-			if gradIn[0].Data != nil {
-				gemm(false, false, grad, joined, false, gradIn[0])
-			}
-			gemm(true, false, grad, in[0], false, joinedGrad)
-			if biased {
-				compute.SumRows(biasGrad, grad, false)
-			}
-			at := 0
-			for i, l := range layers {
-				copy(gradIn[weights+i].Data, joinedGrad.Data[at*width:])
+			for i := range layers {
+				gradients[i] = compute.AffineLayer{Weight: in[weights+i], WeightGrad: gradIn[weights+i]}
 				if biased {
-					copy(gradIn[biases+i].Data, biasGrad[at:])
+					gradients[i].BiasGrad = gradIn[biases+i].Data
 				}
-				at += l.Out
 			}
+			compute.AffineGrad{DX: gradIn[0], Layers: gradients, DY: grad, X: in[0], BF16: g.bf16()}.Run()
 		},
 	}, inputs...)
 }
 
 // project is x·Wᵀ: [n, in] to [n, out].
 func (g *Graph) project(x, weight *gorgonia.Node) *gorgonia.Node {
+	layer := make([]compute.AffineLayer, 1)
 	return g.fuse(fused{
 		name:  "project",
 		shape: tensor.Shape{x.Shape()[0], weight.Shape()[0]},
@@ -79,11 +71,7 @@ func (g *Graph) project(x, weight *gorgonia.Node) *gorgonia.Node {
 			compute.Affine(y, in[0], in[1], g.bf16(), compute.Epilogue{})
 		},
 		backward: func(in []compute.Matrix, _, grad compute.Matrix, gradIn []compute.Matrix) {
-			gemm := g.gemm()
-			if gradIn[0].Data != nil {
-				gemm(false, false, grad, in[1], false, gradIn[0])
-			}
-			gemm(true, false, grad, in[0], false, gradIn[1])
+			g.affineGradient(layer, in[:2], grad, gradIn).Run()
 		},
 	}, x, weight)
 }
@@ -91,6 +79,7 @@ func (g *Graph) project(x, weight *gorgonia.Node) *gorgonia.Node {
 // AddProjection is residual + x·Wᵀ: [n, in] to [n, out], without a bias.
 func (g *Graph) AddProjection(name string, residual, x *gorgonia.Node) *gorgonia.Node {
 	width, out := x.Shape()[1], residual.Shape()[1]
+	layer := make([]compute.AffineLayer, 1)
 	return g.fuse(fused{
 		name:  "addProjection",
 		shape: residual.Shape().Clone(),
@@ -98,13 +87,9 @@ func (g *Graph) AddProjection(name string, residual, x *gorgonia.Node) *gorgonia
 			compute.Affine(y, in[0], in[1], g.bf16(), compute.Epilogue{Residual: in[2]})
 		},
 		backward: func(in []compute.Matrix, _, grad compute.Matrix, gradIn []compute.Matrix) {
-			gemm := g.gemm()
-			if gradIn[0].Data != nil {
-				gemm(false, false, grad, in[1], false, gradIn[0])
-			}
-			gemm(true, false, grad, in[0], false, gradIn[1])
+			g.affineGradient(layer, in[:2], grad, gradIn).Run()
 			if gradIn[2].Data != nil {
-				copy(gradIn[2].Data, grad.Data)
+				compute.Copy(gradIn[2].Data, grad.Data)
 			}
 		},
 	}, x, g.weight(name, width, out, width), residual)
@@ -118,6 +103,7 @@ func (g *Graph) ProjectKeysValues(key, value string, packed *gorgonia.Node, widt
 	parts := func(m compute.Matrix) [2]compute.Matrix {
 		return [2]compute.Matrix{m.Columns(m.Cols-2*width, m.Cols-width), m.Columns(m.Cols-width, m.Cols)}
 	}
+	layer := make([]compute.AffineLayer, 1)
 	return g.fuse(fused{
 		name:  "projectKeysValues",
 		shape: tensor.Shape{n, 2 * width},
@@ -128,19 +114,16 @@ func (g *Graph) ProjectKeysValues(key, value string, packed *gorgonia.Node, widt
 			}
 		},
 		backward: func(in []compute.Matrix, _, grad compute.Matrix, gradIn []compute.Matrix) {
-			gemm := g.gemm()
 			x, dy := parts(in[0]), parts(grad)
+			var dx [2]compute.Matrix
+			if gradIn[0].Data != nil {
+				dx = parts(gradIn[0])
+				clearColumns(gradIn[0], 0, from)
+			}
 			for i := range x {
-				gemm(true, false, dy[i], x[i], false, gradIn[1+i])
+				layer[0] = compute.AffineLayer{Weight: in[1+i], WeightGrad: gradIn[1+i]}
+				compute.AffineGrad{DX: dx[i], Layers: layer, DY: dy[i], X: x[i], BF16: g.bf16()}.Run()
 			}
-			if gradIn[0].Data == nil {
-				return
-			}
-			dx := parts(gradIn[0])
-			for i := range x {
-				gemm(false, false, dy[i], in[1+i], false, dx[i])
-			}
-			clearColumns(gradIn[0], 0, from)
 		},
 	}, packed, g.weight(key, width, width, width), g.weight(value, width, width, width))
 }

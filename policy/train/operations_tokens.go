@@ -20,6 +20,7 @@ func (g *Graph) PatchEmbedding(patch, position string, x *gorgonia.Node, positio
 		panic(fmt.Sprintf("train: %s: %v does not hold images of %d patches of %dx%dx%d", patch, x.Shape(), positions, channels, side, side))
 	}
 	flat := func(m compute.Matrix) compute.Matrix { return compute.Dense(rows/positions, positions*width, m.Data) }
+	layer := make([]compute.AffineLayer, 1)
 	return g.fuse(fused{
 		name:  "patchEmbedding",
 		shape: tensor.Shape{rows, width},
@@ -29,7 +30,7 @@ func (g *Graph) PatchEmbedding(patch, position string, x *gorgonia.Node, positio
 			compute.Affine(y, in[0], in[1], g.bf16(), compute.Epilogue{Bias: in[2].Data, Residual: y})
 		},
 		backward: func(in []compute.Matrix, _, grad compute.Matrix, gradIn []compute.Matrix) {
-			g.affineGradient(in[:3], grad, gradIn)
+			g.affineGradient(layer, in[:3], grad, gradIn).Run()
 			compute.SumRows(gradIn[3].Data, flat(grad), false)
 		},
 	}, x, g.weight(patch, in, width, channels, side, side), g.bias(patch, width),
@@ -125,19 +126,17 @@ func (g *Graph) Columns(a, b *gorgonia.Node) *gorgonia.Node {
 		name:  "columns",
 		shape: tensor.Shape{rows, left + right},
 		forward: func(in []compute.Matrix, y compute.Matrix) {
-			for i := range rows {
-				copy(y.Row(i)[copy(y.Row(i), in[0].Row(i)):], in[1].Row(i))
-			}
+			rowsInParallel(rows, func(i int) { copy(y.Row(i)[copy(y.Row(i), in[0].Row(i)):], in[1].Row(i)) })
 		},
 		backward: func(_ []compute.Matrix, _, grad compute.Matrix, gradIn []compute.Matrix) {
-			for i := range rows {
+			rowsInParallel(rows, func(i int) {
 				if gradIn[0].Data != nil {
 					copy(gradIn[0].Row(i), grad.Row(i))
 				}
 				if gradIn[1].Data != nil {
 					copy(gradIn[1].Row(i), grad.Row(i)[left:])
 				}
-			}
+			})
 		},
 	}, a, b)
 }
