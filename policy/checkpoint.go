@@ -46,6 +46,41 @@ type processorConfig struct {
 	NormMap  map[string]actions.NormalizationMode `json:"norm_map,omitempty"`
 }
 
+// ReadCheckpoint returns the checkpoint of the policy that name stands for, as in Load.
+func ReadCheckpoint(name string) (*Checkpoint, error) {
+	dir, err := Open(name)
+	if err != nil {
+		return nil, err
+	}
+	c, err := readCheckpoint(dir)
+	if err != nil {
+		return nil, fmt.Errorf("policy %s: %w", name, err)
+	}
+	return c, nil
+}
+
+func readCheckpoint(dir fs.FS) (*Checkpoint, error) {
+	config, err := readConfig(dir)
+	if err != nil {
+		return nil, err
+	}
+	c := &Checkpoint{Config: *config}
+	if c.Stats, err = readStats(dir, preprocessorFile, "normalizer_processor"); err != nil {
+		return nil, err
+	}
+	output, err := readStats(dir, postprocessorFile, "unnormalizer_processor")
+	if err != nil {
+		return nil, err
+	}
+	c.Stats["action"] = output["action"]
+	file, err := readTensors(dir, modelFile)
+	if err != nil {
+		return nil, err
+	}
+	c.Tensors = file.Tensors
+	return c, nil
+}
+
 // Write saves the checkpoint in the folder dir, which it makes. Files that stand there
 // are replaced one by one, each whole.
 func (c *Checkpoint) Write(dir string) error {

@@ -9,6 +9,7 @@ import (
 
 	"govla/actions"
 	"govla/policy/head"
+	"govla/policy/sampler"
 )
 
 // Config is config.json, in LeRobot's layout: the fields that LeRobot's policies share
@@ -30,9 +31,10 @@ type Config struct {
 	// the network's actions count from. Empty where they are absolute.
 	RelativeTo []string `json:"relative_to,omitempty"`
 
-	EulerSteps  int               `json:"num_steps,omitempty"`   // flow
-	Temperature float32           `json:"temperature,omitempty"` // tokens
-	Network     head.Architecture `json:"network"`
+	EulerSteps  int                `json:"num_steps,omitempty"`   // flow
+	Prediction  sampler.Prediction `json:"prediction,omitempty"`  // flow: what the network answers; velocity unless said
+	Temperature float32            `json:"temperature,omitempty"` // tokens
+	Network     head.Architecture  `json:"network"`
 }
 
 // Feature is one entry of input_features or output_features.

@@ -3,6 +3,7 @@
 package policy
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io/fs"
@@ -13,6 +14,7 @@ import (
 
 	"govla/actions"
 	"govla/policy/head"
+	"govla/policy/sampler"
 )
 
 // Policy is a loaded checkpoint: normalisation, encoder and head. It is an
@@ -69,31 +71,25 @@ func Open(name string) (fs.FS, error) {
 }
 
 func load(dir fs.FS, o Options) (*Policy, error) {
-	c, err := readConfig(dir)
+	checkpoint, err := readCheckpoint(dir)
 	if err != nil {
 		return nil, err
 	}
+	c := &checkpoint.Config
 	p := &Policy{config: *c, spec: actions.PolicySpec{
 		State: c.State, Action: c.Action,
 		ObservationSteps: c.ObservationSteps, Horizon: c.Horizon, ExecuteSteps: c.ExecuteSteps, Rate: c.Rate,
 	}}
-	stats, err := readStats(dir, preprocessorFile, "normalizer_processor")
-	if err != nil {
-		return nil, err
-	}
 	for _, name := range c.stateFeatures() {
 		f := c.InputFeatures[name]
-		norm, err := actions.NewNormalizer(name, c.Normalization[f.Type], stats[name], f.Shape[0])
+		norm, err := actions.NewNormalizer(name, c.Normalization[f.Type], checkpoint.Stats[name], f.Shape[0])
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", preprocessorFile, err)
 		}
 		p.inputs = append(p.inputs, input{f.Shape[0], norm})
 	}
-	if stats, err = readStats(dir, postprocessorFile, "unnormalizer_processor"); err != nil {
-		return nil, err
-	}
 	action := c.OutputFeatures["action"]
-	if p.output, err = actions.NewNormalizer("action", c.Normalization[action.Type], stats["action"], action.Shape[0]); err != nil {
+	if p.output, err = actions.NewNormalizer("action", c.Normalization[action.Type], checkpoint.Stats["action"], action.Shape[0]); err != nil {
 		return nil, fmt.Errorf("%s: %w", postprocessorFile, err)
 	}
 	for _, name := range c.RelativeTo {
@@ -103,13 +99,9 @@ func load(dir fs.FS, o Options) (*Policy, error) {
 	if err != nil {
 		return nil, err
 	}
-	tensors, err := readTensors(dir, modelFile)
+	weights, err := head.LoadWeights(checkpoint.Tensors)
 	if err != nil {
-		return nil, err
-	}
-	weights, err := head.LoadWeights(tensors)
-	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", modelFile, err)
 	}
 	if p.model, err = head.NewModel(c.Network, h, weights); err != nil {
 		return nil, fmt.Errorf("%s does not fit config.json: %w", modelFile, err)
@@ -126,7 +118,7 @@ func newHead(c *Config, o Options) (head.Head, error) {
 		if o.EulerSteps != 0 {
 			steps = o.EulerSteps
 		}
-		return head.NewFlow(c.Network, steps)
+		return head.NewFlow(c.Network, cmp.Or(c.Prediction, sampler.Velocity), steps)
 	}
 	if o.EulerSteps != 0 {
 		return nil, fmt.Errorf("a %s policy has no Euler steps to set", c.Type)

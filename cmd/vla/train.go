@@ -51,9 +51,15 @@ an interruption, with --resume.`,
 	f.IntVar(&set.Network.HeadWidth, "width", 0, "width of the head (default depends on the head)")
 	f.IntVar(&set.Network.HeadBlocks, "blocks", 0, "blocks of the head (default depends on the head)")
 	f.IntVar(&set.ExecuteSteps, "execute", 0, "actions of a chunk to play before the next one is due (default 4)")
+	f.StringVar((*string)(&set.Prediction), "predict", "", "flow: what the network answers, velocity or data (default velocity)")
+	f.StringVar(&set.Teacher, "teacher", "", "flow policy whose chunks to learn in place of the recorded ones, for fewer Euler steps")
+	f.IntVar(&set.TeacherSteps, "teacher-steps", 10, "Euler steps of --teacher")
 	f.BoolVar(&set.Resume, "resume", false, "go on from the last checkpoint in --out")
 	for _, name := range []string{"data", "out"} {
 		_ = cmd.MarkFlagRequired(name)
+	}
+	for _, own := range []string{"width", "blocks", "predict"} { // a student has its teacher's
+		cmd.MarkFlagsMutuallyExclusive("teacher", own)
 	}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		o, err := train.Default(headType)
@@ -61,6 +67,7 @@ an interruption, with --resume.`,
 			return err
 		}
 		o.Data, o.Out, o.Seed, o.Precision, o.Resume = set.Data, set.Out, set.Seed, set.Precision, set.Resume
+		o.Teacher, o.TeacherSteps = set.Teacher, set.TeacherSteps
 		for name, apply := range map[string]func(){
 			"steps":        func() { o.Steps = set.Steps },
 			"batch":        func() { o.Batch = set.Batch },
@@ -70,6 +77,7 @@ an interruption, with --resume.`,
 			"width":        func() { o.Network.HeadWidth = set.Network.HeadWidth },
 			"blocks":       func() { o.Network.HeadBlocks = set.Network.HeadBlocks },
 			"execute":      func() { o.ExecuteSteps = set.ExecuteSteps },
+			"predict":      func() { o.Prediction = set.Prediction },
 		} {
 			if cmd.Flags().Changed(name) {
 				apply()

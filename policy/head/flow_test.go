@@ -8,15 +8,23 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"govla/internal/compute"
+	"govla/policy/sampler"
 )
 
-func flowModel(t testing.TB, a Architecture, steps int, v values) *Model {
+func newFlow(t testing.TB, a Architecture, steps int) *Flow {
 	t.Helper()
-	h, err := NewFlow(a, steps)
+	f, err := NewFlow(a, sampler.Velocity, steps)
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := NewModel(a, h, load(t, a, "flow", v))
+	return f
+}
+
+func flowModel(t testing.TB, a Architecture, steps int, v values) *Model {
+	t.Helper()
+	m, err := NewModel(a, newFlow(t, a, steps), load(t, a, "flow", v))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +42,7 @@ func sample(t testing.TB, m *Model, observation []float32, seed uint64) []float3
 		t.Fatalf("chunk of %d numbers, want %d", len(chunk), want)
 	}
 	if f, ok := m.Head.(*Flow); ok {
-		want = f.Steps
+		want = len(f.sampler.Times())
 	}
 	if calls != want {
 		t.Fatalf("%d calls of the network, want %d", calls, want)
@@ -95,6 +103,31 @@ func TestFlowConstantField(t *testing.T) {
 		for i, x := range noise(size, 5) {
 			if want := x - float64(bias[i]); math.Abs(float64(got[i])-want) > 1e-5 {
 				t.Errorf("%d steps: number %d is %v, want %v - %v = %v", steps, i, got[i], x, bias[i], want)
+			}
+		}
+	}
+}
+
+// TestFlowPredictsData: where the data are predicted to be the output's bias, that is the
+// chunk, in however many steps.
+func TestFlowPredictsData(t *testing.T) {
+	size := tiny.Horizon * tiny.ActionDim
+	bias := make([]float32, size)
+	for i := range bias {
+		bias[i] = float32(i) - 4.5
+	}
+	for _, steps := range []int{1, 2, 10, 37} {
+		h, err := NewFlow(tiny, sampler.Data, steps)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := NewModel(tiny, h, load(t, tiny, "flow", values{"flow.out.bias": bias}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, have := range sample(t, m, make([]float32, tiny.ObservationDim), 5) {
+			if math.Abs(float64(have-bias[i])) > 1e-5 {
+				t.Errorf("%d steps: number %d is %v, want %v", steps, i, have, bias[i])
 			}
 		}
 	}
@@ -161,6 +194,32 @@ func TestTimeFeatures(t *testing.T) {
 					t.Errorf("%d frequencies at t=%v: feature %d is %v, want %v", n, at, i, v, want)
 				}
 			}
+		}
+	}
+}
+
+// TestIntegrateRows: chunks that are drawn together are those that are drawn one by one from
+// the same noise.
+func TestIntegrateRows(t *testing.T) {
+	const rows, steps = 7, 4
+	m := flowModel(t, tiny, steps, random(tiny, "flow", 1))
+	rng := rand.New(rand.NewPCG(8, 9))
+	observations := compute.NewMatrix(rows, tiny.ObservationDim)
+	sampler.Gaussian(observations.Data, rng)
+	var want []float32
+	x := compute.NewMatrix(rows, tiny.Horizon*tiny.ActionDim)
+	for i := range rows {
+		want = append(want, sample(t, m, observations.Row(i), uint64(i))...)
+		sampler.Gaussian(x.Row(i), rand.New(rand.NewPCG(uint64(i), 0)))
+	}
+	s := NewSession(m.weights)
+	calls, err := newFlow(t, tiny, steps).Integrate(t.Context(), s, Encode[compute.Matrix](s, tiny, observations), x)
+	if err != nil || calls != steps {
+		t.Fatalf("%d calls of the network and error %v, want %d", calls, err, steps)
+	}
+	for i, v := range x.Data {
+		if math.Abs(float64(v-want[i])) > 1e-5 {
+			t.Fatalf("number %d is %v, and %v when it is drawn alone", i, v, want[i])
 		}
 	}
 }
@@ -247,7 +306,7 @@ func TestNewModelRefuses(t *testing.T) {
 			weights := load(t, tiny, kind, nil)
 			a := tiny
 			c.change(&a)
-			var h Head = &Flow{a, 3}
+			var h Head = newFlow(t, a, 3)
 			if kind == "tokens" {
 				h = &Tokens{Architecture: a, Temperature: 1}
 			}
@@ -257,7 +316,7 @@ func TestNewModelRefuses(t *testing.T) {
 		}
 	}
 	weights := load(t, tiny, "flow", nil)
-	m, err := NewModel(tiny, &Flow{tiny, 1}, weights)
+	m, err := NewModel(tiny, newFlow(t, tiny, 1), weights)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -270,7 +329,7 @@ func TestNewModelRefusesWhatIsNotANumber(t *testing.T) {
 	for _, name := range []string{"flow.out.bias", "flow.blocks.1.norm.weight", "encoder.in.bias"} {
 		v := random(tiny, "flow", 5)
 		v[name][0] = float32(math.NaN())
-		if _, err := NewModel(tiny, &Flow{tiny, 2}, load(t, tiny, "flow", v)); err == nil || !strings.Contains(err.Error(), "not finite") {
+		if _, err := NewModel(tiny, newFlow(t, tiny, 2), load(t, tiny, "flow", v)); err == nil || !strings.Contains(err.Error(), "not finite") {
 			t.Errorf("NaN in %s: error %v, want one that says so", name, err)
 		}
 	}
@@ -278,14 +337,17 @@ func TestNewModelRefusesWhatIsNotANumber(t *testing.T) {
 
 func TestNewFlowRefuses(t *testing.T) {
 	for _, steps := range []int{-1, 0, 1001} {
-		if _, err := NewFlow(tiny, steps); err == nil {
+		if _, err := NewFlow(tiny, sampler.Velocity, steps); err == nil {
 			t.Errorf("%d steps were accepted", steps)
 		}
+	}
+	if _, err := NewFlow(tiny, "noise", 1); err == nil {
+		t.Error("a prediction of the noise was accepted")
 	}
 	for _, frequencies := range []int{-1, 0, 1, 1025} {
 		a := tiny
 		a.TimeFrequencies = frequencies
-		if _, err := NewFlow(a, 1); err == nil {
+		if _, err := NewFlow(a, sampler.Data, 1); err == nil {
 			t.Errorf("%d time frequencies were accepted", frequencies)
 		}
 	}

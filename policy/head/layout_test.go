@@ -105,7 +105,7 @@ func load(t testing.TB, a Architecture, kind string, v values) *Weights {
 		}
 		tensors = append(tensors, tensor)
 	}
-	w, err := LoadWeights(parse(t, tensors))
+	w, err := LoadWeights(parse(t, tensors).Tensors)
 	if err != nil {
 		t.Fatal(err)
 	}

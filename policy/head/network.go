@@ -67,9 +67,9 @@ func Encode[T any](net Net[T], a Architecture, observations T) T {
 	return net.LayerNorm("encoder.norm", h)
 }
 
-// Velocity is the flow head's field v(x_t, t | condition): actions x_t of shape
-// [n, Horizon·ActionDim], time features [n, 2·TimeFrequencies] and condition
-// [n, EncoderWidth] to a velocity of x_t's shape.
+// Velocity is the flow head's field v(x_t, t | condition), or its guess of the actions where
+// the head predicts data: actions x_t of shape [n, Horizon·ActionDim], time features
+// [n, 2·TimeFrequencies] and condition [n, EncoderWidth] to a velocity of x_t's shape.
 func Velocity[T any](net Net[T], a Architecture, actions, time, condition T) T {
 	h := net.Linear("flow.in_condition", condition, a.HeadWidth, None)
 	h = net.AddLinear("flow.in_time", h, time)

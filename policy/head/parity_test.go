@@ -15,6 +15,7 @@ import (
 	"govla/internal/safetensors"
 	"govla/policy"
 	"govla/policy/head"
+	"govla/policy/sampler"
 	"govla/policy/train"
 )
 
@@ -89,7 +90,7 @@ func export(t *testing.T, g *train.Graph, output *gorgonia.Node, kind string, dt
 		t.Fatal(err)
 	}
 	defer file.Close()
-	weights, err := head.LoadWeights(file)
+	weights, err := head.LoadWeights(file.Tensors)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,7 +174,7 @@ func TestFlowInferenceMatchesTraining(t *testing.T) {
 
 			// Euler's steps by the graph, all rows alike.
 			const steps, seed = 4, 35
-			flow, err := head.NewFlow(a, steps)
+			flow, err := head.NewFlow(a, sampler.Velocity, steps)
 			if err != nil {
 				t.Fatal(err)
 			}

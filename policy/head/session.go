@@ -2,6 +2,8 @@ package head
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"govla/internal/compute"
 	"govla/internal/safetensors"
@@ -20,49 +22,43 @@ type linearWeights struct {
 	bias   []float32
 }
 
-// LoadWeights takes all tensors of file: matrices whose names end in .weight with a
-// .bias beside them as linear layers, the others as they are.
-func LoadWeights(file *safetensors.File) (*Weights, error) {
+// LoadWeights takes tensors of a policy: matrices whose names end in .weight with a .bias
+// beside them as linear layers, the others as they are.
+func LoadWeights(tensors []safetensors.Tensor) (*Weights, error) {
 	w := &Weights{
 		linear: map[string]linearWeights{},
 		vector: map[string][]float32{},
 		matrix: map[string]compute.Matrix{},
 	}
-	for _, tensor := range file.Tensors {
-		values, err := file.Float32(tensor.Name, tensor.Shape...)
+	for _, tensor := range tensors {
+		values, err := tensor.Float32s()
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("tensor %s: %w", tensor.Name, err)
 		}
 		switch len(tensor.Shape) {
 		case 1:
-			w.vector[tensor.Name] = append([]float32(nil), values...)
+			w.vector[tensor.Name] = slices.Clone(values) // which may be the file's memory
 		case 2:
-			m := compute.Dense(tensor.Shape[0], tensor.Shape[1], values)
-			if base, ok := linearName(file, tensor.Name); ok {
-				bias, err := file.Float32(base+".bias", m.Rows)
-				if err != nil {
-					return nil, err
-				}
-				w.linear[base] = linearWeights{compute.Pack(m), append([]float32(nil), bias...)}
-				continue
-			}
-			m.Data = append([]float32(nil), values...)
-			w.matrix[tensor.Name] = m
+			w.matrix[tensor.Name] = compute.Dense(tensor.Shape[0], tensor.Shape[1], values)
 		default:
-			return nil, fmt.Errorf("%s: tensor %s has shape %v, want one or two dimensions", file.Name, tensor.Name, tensor.Shape)
+			return nil, fmt.Errorf("tensor %s has shape %v, want one or two dimensions", tensor.Name, tensor.Shape)
 		}
 	}
-	return w, nil
-}
-
-func linearName(file *safetensors.File, name string) (string, bool) {
-	const suffix = ".weight"
-	base := name[:max(0, len(name)-len(suffix))]
-	if base+suffix != name {
-		return "", false
+	for name, m := range w.matrix {
+		base, ok := strings.CutSuffix(name, ".weight")
+		bias, biased := w.vector[base+".bias"]
+		if !ok || !biased {
+			m.Data = slices.Clone(m.Data)
+			w.matrix[name] = m
+			continue
+		}
+		if len(bias) != m.Rows {
+			return nil, fmt.Errorf("tensor %s.bias has %d numbers for %d rows of the weight", base, len(bias), m.Rows)
+		}
+		w.linear[base] = linearWeights{compute.Pack(m), bias}
+		delete(w.matrix, name)
 	}
-	_, err := file.Lookup(base + ".bias")
-	return base, err == nil
+	return w, nil
 }
 
 // Session computes a network of this package with given weights. Matrices that its

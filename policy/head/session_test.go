@@ -30,11 +30,11 @@ func TestMissingAndMisshapenTensors(t *testing.T) {
 				}
 				tensors = append(tensors, tensor)
 			}
-			w, err := LoadWeights(parse(t, tensors))
+			w, err := LoadWeights(parse(t, tensors).Tensors)
 			if err != nil {
 				return err
 			}
-			var h Head = &Flow{tiny, 2}
+			var h Head = newFlow(t, tiny, 2)
 			if kind == "tokens" {
 				if h, err = NewTokens(tiny, 1); err != nil {
 					t.Fatal(err)
@@ -67,7 +67,7 @@ func TestMissingAndMisshapenTensors(t *testing.T) {
 
 func TestLoadWeightsRefusesIntegers(t *testing.T) {
 	file := parse(t, []safetensors.Tensor{{Name: "encoder.in.weight", DType: safetensors.I32, Shape: []int{1, 1}, Data: make([]byte, 4)}})
-	if _, err := LoadWeights(file); err == nil || !strings.Contains(err.Error(), "encoder.in.weight") {
+	if _, err := LoadWeights(file.Tensors); err == nil || !strings.Contains(err.Error(), "encoder.in.weight") {
 		t.Errorf("error %v, want one that names the tensor", err)
 	}
 }
@@ -111,7 +111,7 @@ func TestArena(t *testing.T) {
 // TestSessionDoesNotGrow: a robot asks for chunks for days.
 func TestSessionDoesNotGrow(t *testing.T) {
 	s := NewSession(load(t, tiny, "flow", random(tiny, "flow", 1)))
-	flow := &Flow{tiny, 20}
+	flow := newFlow(t, tiny, 20)
 	rng := rand.New(rand.NewPCG(0, 0))
 	for range 500 {
 		s.Reset()

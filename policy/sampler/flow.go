@@ -10,13 +10,29 @@ import (
 )
 
 // Flow is flow matching on the straight path (Lipman et al., arXiv 2210.02747, eq. 22, and
-// rectified flow, Liu et al., arXiv 2209.03003): x_t = (1-t)·x_0 + t·ε, and a network learns
-// the velocity dx/dt = ε − x_0.
+// rectified flow, Liu et al., arXiv 2209.03003): x_t = (1-t)·x_0 + t·ε, whose velocity is
+// dx/dt = ε − x_0.
 type Flow struct {
+	// Predicts is what a network answers: Velocity, for which nothing stands too, or Data.
+	Predicts Prediction
+
 	// Concentration c makes times have the density c·t^(c-1), that of Beta(c, 1): uniform at
 	// 1, which 0 stands for, and nearer to noise above. pi0 and SmolVLA have 1.5.
 	Concentration float64
 }
+
+// Prediction is what a flow network answers at a point. Either follows from the other, but a
+// network errs differently: to answer the velocity it has to let the noise through as it is, and
+// what it misses stays in the data, times the length of the step. In many steps that is
+// little; in one or two it may be more than what is uncertain about the data. Answering the
+// data needs no more than a regression does (Li and He, arXiv 2511.13720, for images).
+type Prediction string
+
+// The predictions.
+const (
+	Velocity Prediction = "velocity" // ε − x_0
+	Data     Prediction = "data"     // x_0
+)
 
 // DrawTime draws from Beta(Concentration, 1).
 func (f Flow) DrawTime(rng *rand.Rand) float64 {
@@ -30,12 +46,27 @@ func (f Flow) DrawTime(rng *rand.Rand) float64 {
 // Scales returns 1-t and t.
 func (Flow) Scales(t float64) (data, noise float64) { return 1 - t, t }
 
-// Noise writes x_t and its velocity, noise − data.
-func (Flow) Noise(x, target, data, noise []float32, t float64) {
+// Noise writes x_t, and its velocity or the data.
+func (f Flow) Noise(x, target, data, noise []float32, t float64) {
 	for i, e := range noise {
 		d := data[i]
 		x[i] = float32(1-t)*d + float32(t)*e
-		target[i] = e - d
+		if f.Predicts == Data {
+			target[i] = d
+		} else {
+			target[i] = e - d
+		}
+	}
+}
+
+// Velocity turns a network's answer at the point x of time t into the velocity there, in place.
+// For data it is (x−x_0)/t, so t must not be 0.
+func (f Flow) Velocity(answer, x []float32, t float64) {
+	if f.Predicts != Data {
+		return
+	}
+	for i, d := range answer {
+		answer[i] = (x[i] - d) / float32(t)
 	}
 }
 

@@ -180,12 +180,28 @@ func TestFlowDrawTime(t *testing.T) {
 		rng := seeded()
 		x := make([]float32, 20_000)
 		for i := range x {
-			at := Flow{concentration}.DrawTime(rng)
+			at := Flow{Concentration: concentration}.DrawTime(rng)
 			if !(at >= 0 && at <= 1) {
 				t.Fatalf("concentration %v: time %v", concentration, at)
 			}
 			x[i] = float32(at)
 		}
 		checkMoments(t, fmt.Sprint("concentration ", concentration), x, c/(c+1), math.Sqrt(c/((c+1)*(c+1)*(c+2))), 0)
+	}
+}
+
+// TestFlowPredictions: whichever a perfect network answers, the velocity is the same.
+func TestFlowPredictions(t *testing.T) {
+	for _, at := range []float64{0.01, 0.3, 1} {
+		for _, x := range []float64{-2, 0.1, 1.5} {
+			data, noise := twoHumps.expected(x, 1-at, at)
+			for predicts, answer := range map[Prediction]float64{"": noise - data, Velocity: noise - data, Data: data} {
+				v := []float32{float32(answer)}
+				Flow{Predicts: predicts}.Velocity(v, []float32{float32(x)}, at)
+				if math.Abs(float64(v[0])-(noise-data)) > 1e-5*(1+math.Abs(x))/at {
+					t.Errorf("%q at t=%v, x=%v: velocity %v, want %v", predicts, at, x, v[0], noise-data)
+				}
+			}
+		}
 	}
 }

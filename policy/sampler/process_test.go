@@ -16,6 +16,7 @@ import (
 func processes(t testing.TB) map[string]Process {
 	return map[string]Process{
 		"flow":      Flow{},
+		"flow data": Flow{Predicts: Data},
 		"diffusion": newDiffusion(t, CosineBetas(100)),
 	}
 }
@@ -78,8 +79,11 @@ func TestExampleTeachesTheNetwork(t *testing.T) {
 			a, sigma := p.Scales(at)
 			answer := func(x float64) float64 {
 				data, noise := m.expected(x, a, sigma)
-				if name == "flow" {
+				switch name {
+				case "flow":
 					return noise - data
+				case "flow data":
+					return data
 				}
 				return noise
 			}
@@ -106,8 +110,14 @@ func TestExampleDraws(t *testing.T) {
 			a, sigma := p.Scales(at)
 			for i := range x {
 				noise := float64(target[i])
-				if name == "flow" {
+				switch name {
+				case "flow":
 					noise += 2
+				case "flow data":
+					if target[i] != 2 {
+						t.Errorf("the data are %v, not 2", target[i])
+					}
+					continue
 				}
 				if want := a*2 + sigma*noise; math.Abs(float64(x[i])-want) > 1e-5 {
 					t.Errorf("%s at t=%v: point %v, want %v", name, at, x[i], want)

@@ -11,6 +11,7 @@ import (
 	"govla/actions"
 	"govla/internal/safetensors"
 	"govla/policy"
+	"govla/policy/sampler"
 )
 
 // headTask is a head of package head on the numbers of a recording.
@@ -18,6 +19,7 @@ type headTask struct {
 	options  Options
 	examples *examples
 	problem  *problem
+	teacher  *teacher // nil where the recording is
 }
 
 // Run trains a policy and writes it to o.Out. When ctx is done it writes a checkpoint,
@@ -42,15 +44,30 @@ func start(ctx context.Context, o Options) (*trainer, error) {
 	if err != nil {
 		return nil, err
 	}
+	var master *teacher
+	if o.Teacher != "" {
+		if master, err = openTeacher(o.Teacher, o.TeacherSteps, o.Batch); err != nil {
+			return nil, err
+		}
+		o.Network, o.Prediction = master.checkpoint.Config.Network, master.predicts
+	}
 	o.Network.ObservationDim = o.ObservationSteps * e.state.Cols
 	o.Network.Horizon, o.Network.ActionDim = o.Horizon, e.action.Cols
-	h := &headTask{options: o, examples: e}
+	h := &headTask{options: o, examples: e, teacher: master}
 	if err := h.checkSpaces(); err != nil {
 		return nil, err
 	}
 	rng := rand.New(rand.NewPCG(o.Seed, 0))
-	if h.problem, err = newProblem(o.Head, o.Network, o.Batch, o.Precision, rng); err != nil {
+	if h.problem, err = newProblem(&h.options, master, rng); err != nil {
 		return nil, err
+	}
+	if master != nil {
+		if err := master.check(h.config(), h.statistics()); err != nil {
+			return nil, err
+		}
+		if err := master.start(h.problem.graph.params); err != nil {
+			return nil, err
+		}
 	}
 	return newTrainer(o.Schedule, h.problem.program, h)
 }
@@ -64,10 +81,7 @@ func (h *headTask) terms() map[string]*gorgonia.Node { return nil }
 // write saves the averaged weights as a policy folder. They are stored as F16: its
 // rounding, 2^-11 relative, is far below what training leaves undetermined.
 func (h *headTask) write(dir string, average [][]float32) error {
-	c := policy.Checkpoint{Config: h.config(), Stats: map[string]actions.Stats{"action": h.examples.actionStats}}
-	for _, f := range h.examples.features {
-		c.Stats[f.name] = f.stats
-	}
+	c := policy.Checkpoint{Config: h.config(), Stats: h.statistics()}
 	for i, p := range h.problem.graph.params {
 		tensor, err := safetensors.FromFloat32s(p.Name, safetensors.F16, average[i], p.Shape...)
 		if err != nil {
@@ -76,6 +90,15 @@ func (h *headTask) write(dir string, average [][]float32) error {
 		c.Tensors = append(c.Tensors, tensor)
 	}
 	return c.Write(dir)
+}
+
+// statistics are what the policy normalises by.
+func (h *headTask) statistics() map[string]actions.Stats {
+	stats := map[string]actions.Stats{"action": h.examples.actionStats}
+	for _, f := range h.examples.features {
+		stats[f.name] = f.stats
+	}
+	return stats
 }
 
 func (h *headTask) config() policy.Config {
@@ -96,7 +119,7 @@ func (h *headTask) config() policy.Config {
 		c.InputFeatures[f.name] = policy.Feature{Type: f.kind, Shape: []int{f.width}}
 	}
 	if o.Head == "flow" {
-		c.EulerSteps = o.EulerSteps
+		c.EulerSteps, c.Prediction = o.EulerSteps, o.Prediction
 	} else {
 		c.Temperature = 1
 	}
@@ -151,6 +174,13 @@ func dimensionName(feature string, names []string, width, i int) string {
 // fingerprint names the options that must not change between a run and its resumption.
 func (h *headTask) fingerprint() string {
 	o := h.options
-	return fmt.Sprintf("head=%s precision=%s seed=%d steps=%d batch=%d lr=%v warmup=%d decay=%v clip=%v ema=%v relative=%v rows=%d data=%x network=%+v",
+	options := fmt.Sprintf("head=%s precision=%s seed=%d steps=%d batch=%d lr=%v warmup=%d decay=%v clip=%v ema=%v relative=%v rows=%d data=%x network=%+v",
 		o.Head, o.Precision, o.Seed, o.Steps, o.Batch, o.LearningRate, o.WarmUp, o.WeightDecay, o.ClipNorm, o.EMA, o.RelativeTo, h.examples.state.Rows, h.examples.digest, o.Network)
+	if o.Prediction == sampler.Data {
+		options += " prediction=data"
+	}
+	if h.teacher != nil {
+		options += fmt.Sprintf(" teacher=%x in %d steps", h.teacher.digest, o.TeacherSteps)
+	}
+	return options
 }

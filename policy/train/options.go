@@ -11,6 +11,7 @@ import (
 
 	"govla/actions"
 	"govla/policy/head"
+	"govla/policy/sampler"
 )
 
 // Options say what is trained and how. Default fills in what works for PushT.
@@ -20,9 +21,10 @@ type Options struct {
 	Head string // "flow" or "tokens"
 
 	ObservationSteps int
-	Horizon          int // actions in a chunk, the first due at the oldest observation
-	ExecuteSteps     int // actions played before the next chunk
-	EulerSteps       int // flow: saved as the default
+	Horizon          int                // actions in a chunk, the first due at the oldest observation
+	ExecuteSteps     int                // actions played before the next chunk
+	EulerSteps       int                // flow: saved as the default
+	Prediction       sampler.Prediction // flow: what the network learns to answer
 	Network          head.Architecture
 
 	// Robot names the vectors' dimensions; where it is empty the dataset's names serve.
@@ -32,6 +34,13 @@ type Options struct {
 	// policy then learns actions less that part of the newest observation, which vary
 	// less than places do. Empty for absolute actions.
 	RelativeTo []string
+
+	// Teacher, where it is not empty, is a flow policy, as in policy.Load, that was trained
+	// with these options: the network starts as a copy of it and learns the chunks that it makes
+	// in TeacherSteps Euler steps, of noise that it is told, in place of recorded ones. The
+	// student then needs fewer steps.
+	Teacher      string
+	TeacherSteps int
 
 	// Augment, where it is not nil, turns a row into another valid one in place (a mirror
 	// image, say); the training set then holds both.
@@ -51,7 +60,7 @@ func Default(headType string) (Options, error) {
 	}
 	switch headType {
 	case "flow":
-		o.EulerSteps = 2 // docs/models.md has what other settings reach
+		o.EulerSteps, o.Prediction = 2, sampler.Velocity // docs/models.md has what other settings reach
 		o.Network = head.Architecture{EncoderWidth: 512, EncoderBlocks: 1, HeadWidth: 512, HeadBlocks: 3, TimeFrequencies: 32}
 	case "tokens":
 		o.Network = head.Architecture{EncoderWidth: 256, EncoderBlocks: 2, HeadWidth: 128, HeadBlocks: 3, Bins: 256, AttentionHeads: 4}
@@ -89,13 +98,15 @@ func (o *Options) validate() error {
 		{o.ExecuteSteps >= 1 && o.ExecuteSteps <= o.Horizon-o.ObservationSteps+1, "executed actions must be at least 1 and lie within the horizon"},
 		{o.Network.EncoderWidth >= 1 && o.Network.HeadWidth >= 1, "the network's widths must be at least 1"},
 		{o.Network.EncoderBlocks >= 0 && o.Network.HeadBlocks >= 0, "the network's numbers of blocks must not be negative"},
+		{o.Teacher == "" || o.Head == "flow", "only a flow head has a teacher"},
+		{o.Teacher == "" || o.TeacherSteps >= 1, "the teacher's Euler steps must be at least 1"},
 	}); err != nil {
 		return err
 	}
 	var err error
 	switch o.Head { // what would keep the trained policy from loading
 	case "flow":
-		_, err = head.NewFlow(o.Network, o.EulerSteps)
+		_, err = head.NewFlow(o.Network, o.Prediction, o.EulerSteps)
 	case "tokens":
 		_, err = head.NewTokens(o.Network, 1)
 	default:

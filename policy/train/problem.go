@@ -9,6 +9,7 @@ import (
 	"govla/actions/recording"
 	"govla/internal/compute"
 	"govla/policy/head"
+	"govla/policy/sampler"
 )
 
 // problem is a head's training graph and the way a batch gets into it.
@@ -17,15 +18,18 @@ type problem struct {
 	fill func(e *examples, rng *rand.Rand)
 }
 
-func newProblem(headType string, a head.Architecture, batch int, precision Precision, rng *rand.Rand) (*problem, error) {
-	g := NewGraph(batch, precision, rng)
-	observations, observed := g.Input("observations", batch, a.ObservationDim)
+// newProblem builds the graph. A flow head learns the teacher's chunks where there is one, and
+// the recorded ones otherwise.
+func newProblem(o *Options, teacher *teacher, rng *rand.Rand) (*problem, error) {
+	a := o.Network
+	g := NewGraph(o.Batch, o.Precision, rng)
+	observations, observed := g.Input("observations", o.Batch, a.ObservationDim)
 	condition := head.Encode[*gorgonia.Node](g, a, observations)
 	var loss *gorgonia.Node
 	p := &problem{}
-	switch headType {
+	switch o.Head {
 	case "flow":
-		loss, p.fill = flowProblem(g, a, condition, observed)
+		loss, p.fill = flowProblem(g, a, sampler.Flow{Predicts: o.Prediction}, condition, observed, teacher)
 	case "tokens":
 		bins, err := head.NewTokens(a, 1)
 		if err != nil {
@@ -33,37 +37,11 @@ func newProblem(headType string, a head.Architecture, batch int, precision Preci
 		}
 		loss, p.fill = tokensProblem(g, a, condition, observed, bins)
 	default:
-		return nil, fmt.Errorf("head %q is not known; choose flow or tokens", headType)
+		return nil, fmt.Errorf("head %q is not known; choose flow or tokens", o.Head)
 	}
 	var err error
 	p.program, err = g.compile(loss)
 	return p, err
-}
-
-// flowProblem regresses the velocity at uniformly drawn times: the conditional flow
-// matching loss of Lipman et al. (arXiv 2210.02747, eq. 9 and 23).
-func flowProblem(g *Graph, a head.Architecture, condition *gorgonia.Node, observed compute.Matrix) (*gorgonia.Node, func(*examples, *rand.Rand)) {
-	size := a.Horizon * a.ActionDim
-	path, pathValues := g.Input("path", g.Batch, size)
-	time, timeValues := g.Input("time", g.Batch, 2*a.TimeFrequencies)
-	target, targetValues := g.Input("velocity", g.Batch, size)
-	loss := g.MeanSquaredError(head.Velocity[*gorgonia.Node](g, a, path, time, condition), target)
-
-	chunk := make([]float32, size)
-	var w recording.Window
-	return loss, func(e *examples, rng *rand.Rand) {
-		for i := range g.Batch {
-			e.at(rng.IntN(e.state.Rows), &w, observed.Row(i), chunk)
-			t := rng.Float32()
-			head.TimeFeatures(timeValues.Row(i), t)
-			x, v := pathValues.Row(i), targetValues.Row(i)
-			for j, action := range chunk {
-				noise := float32(rng.NormFloat64())
-				x[j] = (1-t)*action + t*noise
-				v[j] = noise - action
-			}
-		}
-	}
 }
 
 // tokensProblem is next-token prediction with the recorded chunk's tokens as context.
