@@ -34,7 +34,8 @@ const (
 // while the next chunk is being computed.
 //
 // In lockstep (Rate 0), for a Simulator, each tick waits for the prediction that is due,
-// every Execute ticks, and a seed always gives the same episode.
+// every Execute ticks, and a seed always gives the same episode. Latency says how late a
+// chunk comes there.
 //
 // In real time, ticks come at Rate, on an absolute schedule. The loop waits for nobody:
 // the policy runs beside it, and is asked again as late as its measured latency allows.
@@ -57,6 +58,13 @@ type Loop struct {
 
 	HoldLimit time.Duration // how long an action may be held; 2 s unless set
 	Failures  int           // predictions that may fail in a row; 3 unless set
+
+	// Latency is, in lockstep, how long after its observation a chunk comes, in simulated
+	// time and to the next whole tick; in real time a policy takes as long as it takes. What
+	// the chunk has for the ticks until then is past. The chunk before it goes on meanwhile;
+	// where that ends, its last action is held, and before the first chunk the world stands
+	// still. One prediction is under way at a time.
+	Latency time.Duration
 
 	// OnTick is called on the loop's goroutine after each action, and once more with the
 	// last observation of an episode, when no action follows. The Tick is good until it

@@ -49,6 +49,14 @@ func (l *Loop) fits(policy actions.PolicySpec, robot Spec) error {
 	if l.MaxSteps < 0 || l.HoldLimit < 0 || l.Failures < 0 {
 		differ("maximum of %d steps, hold limit %v, %d failures: want none below 0", l.MaxSteps, l.HoldLimit, l.Failures)
 	}
+	switch most := policy.Horizon - policy.ObservationSteps; { // ticks
+	case l.Latency < 0:
+		differ("latency %v: want none below 0", l.Latency)
+	case l.Latency > 0 && l.Rate != 0:
+		differ("latency %v: only lockstep takes one, in real time it is what it is", l.Latency)
+	case l.Latency > 0 && ticks(l.Latency, policy.Rate) > most:
+		differ("latency %v: want at most the %.3g s that a chunk reaches ahead", l.Latency, float64(most)/policy.Rate)
+	}
 	return errors.Join(errs...)
 }
 

@@ -3,17 +3,12 @@ package eval
 import (
 	"context"
 	"fmt"
-	"image/color"
-	"io"
 	"math"
 	"slices"
-
-	"gonum.org/v1/plot"
-	"gonum.org/v1/plot/plotter"
-	"gonum.org/v1/plot/vg"
+	"time"
 
 	"govla/actions"
-	"govla/robot"
+	"govla/sim"
 )
 
 // Quantizer is a policy whose actions come from a finite set.
@@ -23,14 +18,67 @@ type Quantizer interface {
 	Quantize(state, action []float32) []float32
 }
 
+// Entrant is a policy that takes part in a comparison.
+type Entrant struct {
+	Name string
+	Spec actions.PolicySpec // once it fits the robot
+
+	// Steps says that it samples in Euler steps, as many as one likes.
+	Steps bool
+
+	// Reference says that it knows what no robot would, as an expert does. It is shown, and
+	// not weighed against the others.
+	Reference bool
+
+	// Open makes the policy ready to play under a condition.
+	Open func(Condition) (*Player, error)
+}
+
+// Condition is what a policy plays under, apart from Options.
+type Condition struct {
+	Task  string // one of the environment's
+	Split string // likewise; empty where it has none
+	Steps int    // Euler steps; 0 for the policy's own
+}
+
+// Player is a policy in its environment, whose robots show the cameras that the policy
+// looks at. Close frees it.
+type Player struct {
+	Policy actions.Policy
+	Env    sim.Environment
+	Close  func() error
+}
+
+// Plan says what a comparison plays. Everything is played on the same seeds.
+type Plan struct {
+	// Options are those of all episodes. Task, Latency, OnTick and OnEpisode are not used.
+	Options
+
+	Entrants []Entrant // the baseline first
+	Tasks    []string  // one at least; the results are pooled, and shown for each as well
+	Split    string
+
+	// What is studied beside that: nothing unless set.
+	Steps     []int           // Euler steps, by those that sample in steps
+	Latencies []time.Duration // from an observation to its chunk
+	Splits    []string
+	Trained   []Entrant // beside Entrants, by how many demonstrations they had; nil for no such study
+
+	// OnProgress is called after each episode, one call at a time.
+	OnProgress func(Progress)
+}
+
 // Comparison holds policies side by side on the same seeds. It is what
 // `vla compare --json` prints.
 type Comparison struct {
 	Env      string       `json:"env"`
-	Episodes int          `json:"episodes"`
+	Tasks    []string     `json:"tasks,omitempty"`
+	Split    string       `json:"split,omitempty"`
+	Episodes int          `json:"episodes"` // of each task
 	Seed     int64        `json:"seed"`
-	Policies []*Report    `json:"policies"`
+	Policies []*Report    `json:"policies"`    // over all tasks
 	Versus   []Difference `json:"differences"` // of each policy to the first
+	Studies  []Study      `json:"studies,omitempty"`
 
 	// QuantizationError is the root mean square distance between actions that continuous
 	// policies commanded in these episodes and their nearest neighbours among a policy's
@@ -38,43 +86,74 @@ type Comparison struct {
 	// their unit; null for a policy that is continuous
 	// itself, or where no other is.
 	QuantizationError map[string]*float64 `json:"quantization_error"`
+
+	// Conclusion says in three sentences what the numbers say: which policy is better and by
+	// how much, whether that is more than chance, and what it costs.
+	Conclusion []string `json:"conclusion"`
+
+	// References are those of Policies that the conclusion leaves out.
+	References []string `json:"references,omitempty"`
 }
 
-// Difference is a policy's score less the first policy's, paired by seed, with bootstrap
-// intervals over the seeds.
-type Difference struct {
-	Policy        string   `json:"policy"`
-	Baseline      string   `json:"baseline"`
-	Success       float64  `json:"success"`
-	SuccessCI95   Interval `json:"success_ci95"`
-	MaxReward     float64  `json:"max_reward"`
-	MaxRewardCI95 Interval `json:"max_reward_ci95"`
-}
-
-// Compare runs every policy on the same seeds.
-func Compare(ctx context.Context, policies []actions.Policy, open func(context.Context) (robot.Simulator, error), o Options) (*Comparison, error) {
-	if len(policies) < 2 {
-		return nil, fmt.Errorf("compare: %d policies, want at least 2", len(policies))
+// Compare plays what the plan says and puts the results side by side. The first error ends
+// it; ctx ends it too.
+func Compare(ctx context.Context, plan Plan) (*Comparison, error) {
+	if err := plan.check(); err != nil {
+		return nil, fmt.Errorf("compare: %w", err)
 	}
-	c := &Comparison{Env: o.Env, Episodes: o.Episodes, Seed: o.Seed, QuantizationError: map[string]*float64{}}
-	for _, p := range policies {
-		r, err := Run(ctx, p, open, o)
-		if err != nil {
-			return nil, fmt.Errorf("compare: %s: %w", p.Spec().Name, err)
-		}
+	w := newWork(plan)
+	drafts := w.drafts()
+	var main []setting
+	for i := range plan.Entrants {
+		main = append(main, w.add(setting{entrant: i, Condition: Condition{Split: plan.Split}}))
+	}
+	for _, d := range drafts {
+		w.addAll(d)
+	}
+	if err := w.play(ctx); err != nil {
+		return nil, fmt.Errorf("compare: %w", err)
+	}
+
+	c := &Comparison{Env: plan.Env, Split: plan.Split, Episodes: plan.Episodes, Seed: plan.Seed, QuantizationError: map[string]*float64{}}
+	c.Tasks = slices.DeleteFunc(slices.Clone(plan.Tasks), func(task string) bool { return task == "" })
+	for i, e := range plan.Entrants {
+		r := w.report(main[i])
 		c.Policies = append(c.Policies, r)
-		if first := c.Policies[0]; first != r {
-			c.Versus = append(c.Versus, difference(r, first))
+		if i > 0 {
+			c.Versus = append(c.Versus, difference(r, c.Policies[0]))
+		}
+		if e.Reference {
+			c.References = append(c.References, e.Name)
 		}
 	}
-	for i, p := range policies {
-		if q, ok := quantizer(p); ok {
-			c.QuantizationError[c.Policies[i].Policy] = c.quantizationError(q, policies)
-		} else {
-			c.QuantizationError[c.Policies[i].Policy] = nil
-		}
+	if err := w.quantizationErrors(c); err != nil {
+		return nil, fmt.Errorf("compare: %w", err)
 	}
+	for _, d := range drafts {
+		c.Studies = append(c.Studies, w.study(d))
+	}
+	c.Conclusion = c.conclude()
 	return c, nil
+}
+
+func (p *Plan) check() error {
+	if len(p.Entrants) < 2 {
+		return fmt.Errorf("%d policies, want at least 2", len(p.Entrants))
+	}
+	if len(p.Tasks) == 0 {
+		return fmt.Errorf("no task, want at least one")
+	}
+	if len(p.Latencies) > 0 && p.Rate != 0 {
+		return fmt.Errorf("a study of latency needs lockstep: in real time it is what it is")
+	}
+	seen := map[string]bool{}
+	for _, e := range append(slices.Clone(p.Entrants), p.Trained...) {
+		if seen[e.Name] {
+			return fmt.Errorf("policy %s is named twice", e.Name)
+		}
+		seen[e.Name] = true
+	}
+	return nil
 }
 
 // quantizer returns p as a Quantizer if its actions are quantised.
@@ -86,15 +165,39 @@ func quantizer(p actions.Policy) (Quantizer, bool) {
 	return q, true
 }
 
-func (c *Comparison) quantizationError(q Quantizer, policies []actions.Policy) *float64 {
+// quantizationErrors measures each policy that is quantised by what those that are not did.
+func (w *work) quantizationErrors(c *Comparison) error {
+	for i, r := range c.Policies {
+		c.QuantizationError[r.Policy] = nil
+		if !w.discrete[i] {
+			continue
+		}
+		player, err := w.all[i].Open(Condition{Task: w.plan.Tasks[0], Split: w.plan.Split})
+		if err != nil {
+			return fmt.Errorf("%s: %w", r.Policy, err)
+		}
+		if q, ok := quantizer(player.Policy); ok {
+			c.QuantizationError[r.Policy] = w.quantizationError(q, c)
+		}
+		if err := player.Close(); err != nil {
+			return fmt.Errorf("%s: %w", r.Policy, err)
+		}
+	}
+	return nil
+}
+
+func (w *work) quantizationError(q Quantizer, c *Comparison) *float64 {
 	sum, n := 0.0, 0
 	for i, r := range c.Policies {
-		if _, discrete := quantizer(policies[i]); discrete {
+		if w.discrete[i] {
 			continue
 		}
 		for _, e := range r.EpisodesDetail {
-			for k, a := range e.commands {
-				for j, v := range q.Quantize(e.states[k], a) {
+			for k, a := range e.Trace.Actions {
+				if a == nil {
+					continue
+				}
+				for j, v := range q.Quantize(e.Trace.States[k], a) {
 					d := float64(v - a[j])
 					sum += d * d
 					n++
@@ -107,137 +210,4 @@ func (c *Comparison) quantizationError(q Quantizer, policies []actions.Policy) *
 	}
 	root := math.Sqrt(sum / float64(n))
 	return &root
-}
-
-func difference(r, baseline *Report) Difference {
-	success, reward := make([]float64, len(r.EpisodesDetail)), make([]float64, len(r.EpisodesDetail))
-	d := Difference{Policy: r.Policy, Baseline: baseline.Policy}
-	for i, e := range r.EpisodesDetail {
-		b := baseline.EpisodesDetail[i]
-		success[i] = number(e.Success) - number(b.Success)
-		reward[i] = e.MaxReward - b.MaxReward
-		d.Success += success[i] / float64(len(success))
-		d.MaxReward += reward[i] / float64(len(reward))
-	}
-	d.SuccessCI95, d.MaxRewardCI95 = bootstrap(success), bootstrap(reward)
-	return d
-}
-
-func number(b bool) float64 {
-	if b {
-		return 1
-	}
-	return 0
-}
-
-// WritePlot draws, as a PNG, the policies' success and mean best reward with their
-// intervals beside the distribution of the best reward over the episodes. A policy has one
-// colour in both.
-func (c *Comparison) WritePlot(w io.Writer) error {
-	bars := plot.New()
-	bars.Title.Text = fmt.Sprintf("%s, n = %d", c.Env, c.Episodes)
-	bars.Legend.Top, bars.Legend.Left = true, true
-	bars.Legend.Padding = legendPadding
-	spread := plot.New()
-	spread.Title.Text = "episodes by best reward"
-	spread.X.Label.Text = "best reward"
-	spread.Y.Label.Text = "share of episodes at or below"
-	spread.Add(plotter.NewGrid())
-
-	barWidth := barShare / float64(len(c.Policies))
-	var marks errorMarks
-	for i, r := range c.Policies {
-		colour := lineColours[i%len(lineColours)]
-		for k, score := range []struct {
-			value float64
-			ci    Interval
-		}{{r.SuccessRate, r.SuccessCI95}, {r.MeanMaxReward, r.MeanMaxRewardCI95}} {
-			middle := float64(k) + (float64(i)-float64(len(c.Policies)-1)/2)*barWidth
-			left, right := middle-0.45*barWidth, middle+0.45*barWidth
-			box, err := plotter.NewPolygon(plotter.XYs{{X: left, Y: 0}, {X: left, Y: score.value}, {X: right, Y: score.value}, {X: right, Y: 0}})
-			if err != nil {
-				return fmt.Errorf("draw comparison: %w", err)
-			}
-			box.Color, box.LineStyle.Width = colour, 0
-			bars.Add(box)
-			if k == 0 {
-				bars.Legend.Add(ending(r.Policy), box)
-			}
-			marks.XYs = append(marks.XYs, plotter.XY{X: middle, Y: score.value})
-			marks.YErrors = append(marks.YErrors, struct{ Low, High float64 }{score.value - score.ci[0], score.ci[1] - score.value})
-		}
-		line, err := plotter.NewLine(cumulative(r))
-		if err != nil {
-			return fmt.Errorf("draw comparison: %w", err)
-		}
-		line.Color, line.Width = colour, vg.Points(1.5)
-		spread.Add(line)
-	}
-	whiskers, err := plotter.NewYErrorBars(marks)
-	if err != nil {
-		return fmt.Errorf("draw comparison: %w", err)
-	}
-	bars.Add(whiskers)
-	bars.NominalX("success", "mean best reward")
-	bars.X.Min, bars.X.Max = -0.6, 1.6
-	// Above 1, where no bar reaches, is the legend's place.
-	bars.Y.Min, bars.Y.Max = 0, 1.03+0.045*float64(len(c.Policies))
-	bars.Y.Tick.Marker = shares{}
-	spread.X.Min, spread.X.Max, spread.Y.Min, spread.Y.Max = -0.01, 1.01, -0.01, 1.01 // whole lines at the edges
-	spread.X.Tick.Marker, spread.Y.Tick.Marker = shares{}, shares{}
-	return writeSideBySide(w, 14*vg.Centimeter, bars, spread)
-}
-
-// shares marks an axis from 0 to 1.
-type shares struct{}
-
-func (shares) Ticks(_, _ float64) []plot.Tick {
-	var ticks []plot.Tick
-	for i := range 11 {
-		tick := plot.Tick{Value: float64(i) / 10}
-		if i%2 == 0 {
-			tick.Label = fmt.Sprintf("%.1f", tick.Value)
-		}
-		ticks = append(ticks, tick)
-	}
-	return ticks
-}
-
-// ending shortens a long name, a folder's most likely, from the left.
-func ending(name string) string {
-	const most = 48
-	if letters := []rune(name); len(letters) > most {
-		return "…" + string(letters[len(letters)-most+1:])
-	}
-	return name
-}
-
-const (
-	barShare      = 0.8 // part of a category's width that its bars take together
-	legendPadding = 3   // points between two entries
-)
-
-type errorMarks struct {
-	plotter.XYs
-	plotter.YErrors
-}
-
-var lineColours = []color.Color{
-	blue, orange, color.RGBA{R: 0x2c, G: 0xa0, B: 0x2c, A: 0xff}, color.RGBA{R: 0xd6, G: 0x27, B: 0x28, A: 0xff},
-	color.RGBA{R: 0x94, G: 0x67, B: 0xbd, A: 0xff}, color.RGBA{R: 0x8c, G: 0x56, B: 0x4b, A: 0xff},
-}
-
-// cumulative returns the share of r's episodes whose best reward is at most x, as steps.
-func cumulative(r *Report) plotter.XYs {
-	rewards := make([]float64, len(r.EpisodesDetail))
-	for i, e := range r.EpisodesDetail {
-		rewards[i] = e.MaxReward
-	}
-	slices.Sort(rewards)
-	steps := plotter.XYs{{X: 0, Y: 0}}
-	for i, x := range rewards {
-		share := float64(i) / float64(len(rewards))
-		steps = append(steps, plotter.XY{X: x, Y: share}, plotter.XY{X: x, Y: share + 1/float64(len(rewards))})
-	}
-	return append(steps, plotter.XY{X: 1, Y: 1})
 }

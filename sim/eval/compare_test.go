@@ -3,14 +3,14 @@ package eval
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"image/png"
 	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
-
-	"govla/actions"
+	"time"
 )
 
 // steps is a script whose actions are multiples of size; where that is 0 they are not.
@@ -37,7 +37,7 @@ func TestCompare(t *testing.T) {
 	a := w.policy("a", func(seed int64) float32 { return 40 + 0.25*float32(seed%2) }) // never solves it
 	b := w.policy("b", func(seed int64) float32 { return 40 + 20*float32(seed%2) })   // the odd ones
 	c := w.policy("c", func(seed int64) float32 { return 10 * float32(seed) })        // 6 and 7
-	r, err := Compare(t.Context(), []actions.Policy{steps{a, 0}, steps{b, 8}, c}, w.open, Options{Env: "world", Episodes: n})
+	r, err := Compare(t.Context(), w.plan(n, steps{a, 0}, steps{b, 8}, c))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,11 +48,16 @@ func TestCompare(t *testing.T) {
 	for i, want := range []struct {
 		name            string
 		success, reward float64
+		only            int
+		p               float64
 	}{
-		{"b", 4. / n, (20. - 0.25) / 2 / 100},
-		{"c", 2. / n, (10*3.5 - 40 - 0.125) / 100},
+		{"b", 4. / n, (20. - 0.25) / 2 / 100, 4, 2. / 16}, // 2·2^-4
+		{"c", 2. / n, (10*3.5 - 40 - 0.125) / 100, 2, 2. / 4},
 	} {
 		d := r.Versus[i]
+		if d.OnlyPolicy != want.only || d.OnlyBaseline != 0 || math.Abs(d.McNemarP-want.p) > 1e-12 || d.BothSolved != 0 || d.Seconds != nil {
+			t.Errorf("difference %+v, want %d episodes that only %s solved, p = %v", d, want.only, want.name, want.p)
+		}
 		if d.Policy != want.name || d.Baseline != "a" || math.Abs(d.Success-want.success) > 1e-9 || math.Abs(d.MaxReward-want.reward) > 1e-6 {
 			t.Errorf("difference %+v, want %+v", d, want)
 		}
@@ -97,14 +102,28 @@ func TestCompare(t *testing.T) {
 func TestCompareRefuses(t *testing.T) {
 	w := &worlds{steps: 3}
 	p := w.policy("only", func(int64) float32 { return 1 })
-	if _, err := Compare(t.Context(), []actions.Policy{p}, w.open, Options{Episodes: 1}); err == nil {
-		t.Error("one policy was compared with nothing")
+	q := w.policy("other", func(int64) float32 { return 2 })
+	for words, change := range map[string]func(*Plan){
+		"at least 2":  func(plan *Plan) { plan.Entrants = plan.Entrants[:1] },
+		"no task":     func(plan *Plan) { plan.Tasks = nil },
+		"named twice": func(plan *Plan) { plan.Trained = plan.Entrants[:1] },
+		"lockstep":    func(plan *Plan) { plan.Rate, plan.Latencies = 10, []time.Duration{time.Second} },
+		"0 episodes":  func(plan *Plan) { plan.Episodes = 0 },
+		"other: world": func(plan *Plan) {
+			plan.Entrants[1].Open = func(Condition) (*Player, error) { return nil, errors.New("world is gone") }
+		},
+	} {
+		plan := w.plan(1, p, q)
+		change(&plan)
+		if _, err := Compare(t.Context(), plan); err == nil || !strings.Contains(err.Error(), words) {
+			t.Errorf("error %v, want %q", err, words)
+		}
 	}
-	broken := w.policy("other", func(int64) float32 { return float32(math.NaN()) })
-	if _, err := Compare(t.Context(), []actions.Policy{p, broken}, w.open, Options{Episodes: 1}); err == nil || !strings.Contains(err.Error(), "other") {
+	broken := w.policy("broken", func(int64) float32 { return float32(math.NaN()) })
+	if _, err := Compare(t.Context(), w.plan(1, p, broken)); err == nil || !strings.Contains(err.Error(), "broken") {
 		t.Errorf("error %v, want one that names the policy", err)
 	}
-	both, err := Compare(t.Context(), []actions.Policy{steps{p, 1}, steps{w.policy("q", func(int64) float32 { return 2 }), 2}}, w.open, Options{Episodes: 2})
+	both, err := Compare(t.Context(), w.plan(2, steps{p, 1}, steps{q, 2}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +140,7 @@ func drawnComparison(names ...string) *Comparison {
 	c := &Comparison{Env: "pusht", Episodes: 100}
 	for k, name := range names {
 		var rewards []float64
-		r := &Report{Policy: name}
+		r := &Report{Summary: Summary{Policy: name, Episodes: 100}}
 		for range 100 {
 			reward := min(1, max(0, 1-math.Abs(0.1+0.12*float64(k))*rng.ExpFloat64()))
 			if rng.Float64() < 0.4-0.1*float64(k) {
@@ -144,8 +163,8 @@ func TestComparisonPlot(t *testing.T) {
 		"two.png":  drawnComparison("flow", "tokens"),
 		"long.png": drawnComparison("runs/2026-11-23/flow-wide", "runs/2026-11-23/flow-two-steps", "/home/somebody/govla/policies/tokens-256-bins", "pusht-tokens"),
 		"flat.png": {Env: "world", Episodes: 1, Policies: []*Report{
-			{Policy: "never", EpisodesDetail: []Episode{{}}},
-			{Policy: "always", SuccessRate: 1, MeanMaxReward: 1, SuccessCI95: Interval{0.2, 1}, MeanMaxRewardCI95: Interval{1, 1}, EpisodesDetail: []Episode{{MaxReward: 1}}},
+			{Summary{Policy: "never", Episodes: 1}, []Episode{{}}},
+			{Summary{Policy: "always", SuccessRate: 1, MeanMaxReward: 1, SuccessCI95: Interval{0.2, 1}, MeanMaxRewardCI95: Interval{1, 1}}, []Episode{{MaxReward: 1}}},
 		}},
 	} {
 		var out bytes.Buffer

@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"math"
 	"runtime"
-	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"gonum.org/v1/gonum/stat"
 
 	"govla/actions"
 	"govla/robot"
@@ -23,7 +23,8 @@ type Options struct {
 	Rate     float64 // ticks a second; 0 for lockstep, as fast as it goes
 	Execute  int     // actions played of each chunk; 0 for the policy's own
 	Merge    actions.Merge
-	Parallel int // episodes at a time; 0 for one a core. In real time it should be 1
+	Latency  time.Duration // of each chunk, in lockstep: robot.Loop's
+	Parallel int           // episodes at a time; 0 for one a core. In real time it should be 1
 
 	// OnTick sees every tick of every episode, on the goroutine that plays it.
 	OnTick func(episode int, t *robot.Tick)
@@ -34,42 +35,64 @@ type Options struct {
 
 // Report is what a policy reached over some episodes. It is what `vla eval --json` prints.
 type Report struct {
-	Policy            string    `json:"policy"`
-	Env               string    `json:"env"`
-	Task              string    `json:"task,omitempty"`
-	Episodes          int       `json:"episodes"`
-	Seed              int64     `json:"seed"`
-	SuccessRate       float64   `json:"success_rate"`
-	SuccessCI95       Interval  `json:"success_ci95"` // Wilson
-	MeanMaxReward     float64   `json:"mean_max_reward"`
-	MeanMaxRewardCI95 Interval  `json:"mean_max_reward_ci95"` // bootstrap over episodes
-	ChunkMS           Times     `json:"chunk_ms"`
-	TickJitterMS      Times     `json:"tick_jitter_ms"` // how late ticks came; none in lockstep
-	CallsPerChunk     float64   `json:"model_calls_per_chunk"`
-	Jerk              float64   `json:"mean_squared_jerk"` // of the commanded actions, (unit/s³)², mean over time and dimensions
-	Seconds           float64   `json:"seconds"`           // wall time
-	EpisodesDetail    []Episode `json:"episodes_detail"`
+	Summary
+	EpisodesDetail []Episode `json:"episodes_detail"`
+}
+
+// Summary is a report without its episodes.
+type Summary struct {
+	Policy            string      `json:"policy"`
+	Head              string      `json:"head,omitempty"`           // how the policy makes actions, where it says
+	Demonstrations    int         `json:"demonstrations,omitempty"` // that it was trained on, where it says
+	Env               string      `json:"env"`
+	Task              string      `json:"task,omitempty"`
+	Episodes          int         `json:"episodes"`
+	Seed              int64       `json:"seed"`
+	SuccessRate       float64     `json:"success_rate"`
+	SuccessCI95       Interval    `json:"success_ci95"` // Wilson
+	MeanMaxReward     float64     `json:"mean_max_reward"`
+	MeanMaxRewardCI95 Interval    `json:"mean_max_reward_ci95"` // bootstrap over episodes
+	Completion        *Completion `json:"completion_s"`         // null where nothing was solved
+	ChunkMS           Times       `json:"chunk_ms"`
+	TickJitterMS      Times       `json:"tick_jitter_ms"` // how late ticks came; none in lockstep
+	CallsPerChunk     float64     `json:"model_calls_per_chunk"`
+	TokensPerChunk    float64     `json:"tokens_per_chunk"`
+	Jerk              float64     `json:"mean_squared_jerk"` // of the commanded actions, (unit/s³)², mean over time and dimensions
+	Seconds           float64     `json:"seconds"`           // wall time
+}
+
+// Completion is how long the solved episodes took, in seconds of simulated time, with
+// bootstrap intervals over them.
+type Completion struct {
+	Solved     int      `json:"solved"`
+	Median     float64  `json:"median"`
+	MedianCI95 Interval `json:"median_ci95"`
+	Mean       float64  `json:"mean"`
+	MeanCI95   Interval `json:"mean_ci95"`
 }
 
 // Episode is one rollout.
 type Episode struct {
+	Task         string    `json:"task,omitempty"` // where the report has several
 	Seed         int64     `json:"seed"`
 	InitialState []float64 `json:"initial_state"`
 	MaxReward    float64   `json:"max_reward"`
 	Success      bool      `json:"success"`
 	Steps        int       `json:"steps"`
+	Seconds      float64   `json:"seconds"` // of simulated time, from the first observation to the end
 	Chunks       int       `json:"chunks"`
 	ModelCalls   int       `json:"model_calls"`
+	Tokens       int       `json:"tokens"`
 	Jerk         float64   `json:"mean_squared_jerk"`
 	Held         int       `json:"held_ticks"`
 	Missed       int       `json:"missed_ticks"`
 	Late         int       `json:"late_chunks"`
 
-	Limits    actions.LimiterEvents `json:"limiter"`
+	Limits actions.LimiterEvents `json:"limiter"`
+	Trace  Trace                 `json:"-"` // without pictures
+
 	latencies []time.Duration
 	jitter    []time.Duration
-	commands  [][]float32
-	states    [][]float32 // in which they were given
 }
 
 // Run plays the episodes on simulators that open returns, one for each goroutine; each is
@@ -154,17 +177,12 @@ func play(ctx context.Context, p actions.Policy, simulator robot.Simulator, o Op
 	if e.InitialState, err = simulator.Reset(ctx, e.Seed); err != nil {
 		return e, fmt.Errorf("reset: %w", err)
 	}
-	var state []float32 // the newest
+	counted := &counter{Policy: p}
 	loop := robot.Loop{
-		Robot: simulator, Policy: p, Rate: o.Rate, Execute: o.Execute, Merge: o.Merge,
+		Robot: simulator, Policy: counted, Rate: o.Rate, Execute: o.Execute, Merge: o.Merge, Latency: o.Latency,
 		OnTick: func(t *robot.Tick) {
-			if t.Observation != nil {
-				state = slices.Clone(t.Observation.State)
-			}
-			if t.Action != nil {
-				e.commands = append(e.commands, slices.Clone(t.Action))
-				e.states = append(e.states, state)
-			}
+			e.Seconds = t.Time.Seconds()
+			e.Trace.Add(blind(t))
 			if o.OnTick != nil {
 				o.OnTick(i, t)
 			}
@@ -175,11 +193,35 @@ func play(ctx context.Context, p actions.Policy, simulator robot.Simulator, o Op
 		return e, err
 	}
 	e.MaxReward, e.Success, e.Steps = result.MaxReward, result.Score.Success, result.Steps
-	e.Chunks, e.ModelCalls = result.Chunks, result.ModelCalls
+	e.Chunks, e.ModelCalls, e.Tokens = result.Chunks, result.ModelCalls, counted.tokens
 	e.Held, e.Missed, e.Late, e.Limits = result.Held, result.Missed, result.Late, result.Limits
 	e.latencies, e.jitter = result.Latencies, result.Jitter
-	e.Jerk = meanSquaredJerk(e.commands, p.Spec().Rate)
+	e.Jerk = meanSquaredJerk(e.Trace.commands(), p.Spec().Rate)
 	return e, nil
+}
+
+// counter counts the tokens of a policy's chunks in one episode, whose predictions come one
+// after the other.
+type counter struct {
+	actions.Policy
+	tokens int
+}
+
+func (c *counter) Predict(ctx context.Context, in actions.Input) (actions.Chunk, error) {
+	chunk, err := c.Policy.Predict(ctx, in)
+	c.tokens += chunk.Tokens
+	return chunk, err
+}
+
+// blind returns t without pictures, of which many episodes would be too much to keep.
+func blind(t *robot.Tick) *robot.Tick {
+	if t.Observation == nil || len(t.Observation.Images) == 0 {
+		return t
+	}
+	tick, seen := *t, *t.Observation
+	seen.Images = nil
+	tick.Observation = &seen
+	return &tick
 }
 
 // meanSquaredJerk is the mean over time and dimensions of the squared third difference
@@ -199,28 +241,50 @@ func meanSquaredJerk(commands [][]float32, rate float64) float64 {
 }
 
 func summarise(p actions.Policy, o Options, episodes []Episode, wall time.Duration) *Report {
-	r := &Report{Policy: p.Spec().Name, Env: o.Env, Task: o.Task, Episodes: len(episodes), Seed: o.Seed, Seconds: wall.Seconds(), EpisodesDetail: episodes}
+	spec := p.Spec()
+	s := Summary{
+		Policy: spec.Name, Head: spec.Head, Demonstrations: spec.Demonstrations,
+		Env: o.Env, Task: o.Task, Episodes: len(episodes), Seed: o.Seed, Seconds: wall.Seconds(),
+	}
+	s.add(episodes)
+	return &Report{s, episodes}
+}
+
+// add fills in what follows from the episodes alone.
+func (s *Summary) add(episodes []Episode) {
 	var latencies, jitter []time.Duration
-	var rewards []float64
-	successes, chunks, calls := 0, 0, 0
+	var rewards, seconds []float64
+	chunks, calls, tokens := 0, 0, 0
 	for _, e := range episodes {
 		if e.Success {
-			successes++
+			seconds = append(seconds, e.Seconds)
 		}
 		rewards = append(rewards, e.MaxReward)
-		r.MeanMaxReward += e.MaxReward / float64(len(episodes))
-		r.Jerk += e.Jerk / float64(len(episodes))
+		s.MeanMaxReward += e.MaxReward / float64(len(episodes))
+		s.Jerk += e.Jerk / float64(len(episodes))
 		chunks += e.Chunks
 		calls += e.ModelCalls
+		tokens += e.Tokens
 		latencies = append(latencies, e.latencies...)
 		jitter = append(jitter, e.jitter...)
 	}
-	r.SuccessRate = float64(successes) / float64(len(episodes))
-	r.SuccessCI95 = wilson(successes, len(episodes))
-	r.MeanMaxRewardCI95 = bootstrap(rewards)
-	r.ChunkMS, r.TickJitterMS = TimesOf(latencies), TimesOf(jitter)
+	s.SuccessRate = float64(len(seconds)) / float64(len(episodes))
+	s.SuccessCI95 = wilson(len(seconds), len(episodes))
+	s.MeanMaxRewardCI95 = bootstrap(rewards)
+	s.Completion = completion(seconds)
+	s.ChunkMS, s.TickJitterMS = TimesOf(latencies), TimesOf(jitter)
 	if chunks > 0 {
-		r.CallsPerChunk = float64(calls) / float64(chunks)
+		s.CallsPerChunk = float64(calls) / float64(chunks)
+		s.TokensPerChunk = float64(tokens) / float64(chunks)
 	}
-	return r
+}
+
+func completion(seconds []float64) *Completion {
+	if len(seconds) == 0 {
+		return nil
+	}
+	return &Completion{
+		Solved: len(seconds), Median: median(seconds), MedianCI95: bootstrapMedian(seconds),
+		Mean: stat.Mean(seconds, nil), MeanCI95: bootstrap(seconds),
+	}
 }

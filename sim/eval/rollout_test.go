@@ -65,7 +65,7 @@ func TestRunIsTheSameInParallel(t *testing.T) {
 			first = r
 			moved := 0
 			for i, e := range r.EpisodesDetail {
-				if e.Seed != 40+int64(i) || e.Steps != 300 || len(e.InitialState) != 5 || e.Chunks != 38 || e.ModelCalls != 3*38 || len(e.commands) != 300 {
+				if e.Seed != 40+int64(i) || e.Steps != 300 || len(e.InitialState) != 5 || e.Chunks != 38 || e.ModelCalls != 3*38 || len(e.Trace.commands()) != 300 || len(e.Trace.States) != 301 || e.Seconds != 30 {
 					t.Errorf("episode %d: %+v", i, e)
 				}
 				if e.MaxReward > 0 {

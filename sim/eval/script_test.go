@@ -10,6 +10,7 @@ import (
 
 	"govla/actions"
 	"govla/robot"
+	"govla/sim"
 )
 
 // script is a policy that does what a test says: act gives the action for a time and the
@@ -74,6 +75,27 @@ func (w *worlds) open(context.Context) (robot.Simulator, error) {
 	}
 	w.opened.Add(1)
 	return &world{worlds: w}, nil
+}
+
+// entrant has a policy take part on these worlds, under whatever condition.
+func (w *worlds) entrant(p actions.Policy) Entrant {
+	return Entrant{Name: p.Spec().Name, Spec: p.Spec(), Open: func(Condition) (*Player, error) { return w.player(p), nil }}
+}
+
+func (w *worlds) player(p actions.Policy) *Player {
+	return &Player{
+		Policy: p, Close: func() error { return nil },
+		Env: sim.Environment{Name: "world", Spec: w.spec(), Open: func() (robot.Simulator, error) { return w.open(context.Background()) }},
+	}
+}
+
+// plan compares policies on these worlds.
+func (w *worlds) plan(episodes int, policies ...actions.Policy) Plan {
+	plan := Plan{Options: Options{Env: "world", Episodes: episodes}, Tasks: []string{""}}
+	for _, p := range policies {
+		plan.Entrants = append(plan.Entrants, w.entrant(p))
+	}
+	return plan
 }
 
 type world struct {

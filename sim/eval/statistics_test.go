@@ -2,6 +2,7 @@ package eval
 
 import (
 	"math"
+	"math/big"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -135,5 +136,96 @@ func TestJerkOfACubic(t *testing.T) {
 	step := [][]float32{{0}, {0}, {0}, {0}, {1}, {1}, {1}, {1}}
 	if got, want := meanSquaredJerk(step, 10), 1e6*(1+4+1)/5; math.Abs(got-want) > 1e-6 {
 		t.Errorf("a jump: %v, want %v", got, want)
+	}
+}
+
+// TestMcNemar: published examples, and sums of binomial coefficients by integers.
+func TestMcNemar(t *testing.T) {
+	for _, c := range []struct {
+		a, b int
+		p    float64
+	}{
+		{11, 1, 0.00634765625}, // mlxtend's user guide, McNemar's test, scenario A
+		{2, 1, 1},              // statsmodels' example, as in machinelearningmastery.com/mcnemars-test-for-machine-learning
+		{0, 5, 2. / 32},
+		{6, 0, 2. / 64},
+		{0, 0, 1},
+		{4, 4, 1},
+	} {
+		if p := mcnemar(c.a, c.b); math.Abs(p-c.p) > 1e-12 {
+			t.Errorf("%d and %d: p = %v, want %v", c.a, c.b, p, c.p)
+		}
+	}
+	for n := 1; n <= 200; n += 7 {
+		for a := 0; a <= n; a++ {
+			sum := new(big.Int)
+			for k := 0; k <= min(a, n-a); k++ {
+				sum.Add(sum, new(big.Int).Binomial(int64(n), int64(k)))
+			}
+			exact, _ := new(big.Rat).SetFrac(sum.Lsh(sum, 1), new(big.Int).Lsh(big.NewInt(1), uint(n))).Float64()
+			if p := mcnemar(a, n-a); math.Abs(p-min(1, exact)) > 1e-9 {
+				t.Errorf("%d and %d: p = %v, want %v", a, n-a, p, min(1, exact))
+			}
+		}
+	}
+}
+
+// TestEpisodesToTell: with as many episodes as it says, the test finds the difference in
+// about four of five experiments. (The exact test is a little stricter than the normal
+// approximation behind the number.)
+func TestEpisodesToTell(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 6))
+	for _, c := range [][3]int{{20, 8, 100}, {12, 2, 100}, {30, 20, 100}} {
+		n := episodesToTell(c[0], c[1], c[2])
+		const experiments = 2000
+		found := 0
+		for range experiments {
+			a, b := 0, 0
+			for range n {
+				switch u := rng.IntN(c[2]); {
+				case u < c[0]:
+					a++
+				case u < c[0]+c[1]:
+					b++
+				}
+			}
+			if mcnemar(a, b) < 0.05 {
+				found++
+			}
+		}
+		if share := float64(found) / experiments; share < 0.70 || share > 0.84 {
+			t.Errorf("%v: %d episodes find it in %.3f of the experiments, want about 0.8", c, n, share)
+		}
+	}
+	if a, b := episodesToTell(20, 8, 100), episodesToTell(8, 20, 100); a != b {
+		t.Errorf("%d episodes one way, %d the other", a, b)
+	}
+	if n := episodesToTell(3, 3, 10); n != 0 {
+		t.Errorf("no difference takes %d episodes", n)
+	}
+}
+
+// TestCompletion: the times of 1 to 101 s, and their interval as order statistics give it:
+// the median of 101 lies between the 41st and the 61st in 95 of 100 samples.
+func TestCompletion(t *testing.T) {
+	var seconds []float64
+	for _, i := range rand.New(rand.NewPCG(3, 4)).Perm(101) {
+		seconds = append(seconds, float64(i+1))
+	}
+	c := completion(seconds)
+	if c.Solved != 101 || c.Median != 51 || c.Mean != 51 {
+		t.Errorf("%+v", c)
+	}
+	if math.Abs(c.MedianCI95[0]-41) > 1.5 || math.Abs(c.MedianCI95[1]-61) > 1.5 {
+		t.Errorf("the median is in %v, want about [41 61]", c.MedianCI95)
+	}
+	if c.MeanCI95[0] > 46 || c.MeanCI95[0] < 44.5 || c.MeanCI95[1] < 56 || c.MeanCI95[1] > 57.5 { // 51 ± 1.96·29.3/√101
+		t.Errorf("the mean is in %v, want about [45.3 56.7]", c.MeanCI95)
+	}
+	if m := median([]float64{7, 1, 4, 2}); m != 3 {
+		t.Errorf("the median of an even number is %v, want 3", m)
+	}
+	if completion(nil) != nil {
+		t.Error("nothing was solved in no time")
 	}
 }

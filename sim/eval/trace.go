@@ -58,6 +58,11 @@ func (t *Trace) Add(tick *robot.Tick) {
 	t.Rewards = append(t.Rewards, tick.Score.Reward)
 }
 
+// commands returns the actions without the ticks that had none.
+func (t *Trace) commands() [][]float32 {
+	return slices.DeleteFunc(slices.Clone(t.Actions), func(a []float32) bool { return a == nil })
+}
+
 // ErrNoPicture says that an environment without a painter has no cameras either.
 var ErrNoPicture = errors.New("the robot has no cameras, and nothing else can draw it")
 
@@ -67,28 +72,60 @@ func (t *Trace) WriteGIF(w io.Writer, env sim.Environment, seed int64, size int)
 	if len(t.States) == 0 {
 		return fmt.Errorf("draw animation: the episode has no ticks")
 	}
-	frames := make([]*image.RGBA, len(t.States))
+	frames, err := t.frames(env, seed, size, everyTick(len(t.States), 1))
+	if err != nil {
+		return fmt.Errorf("draw animation: %w", err)
+	}
+	animation := gif.GIF{Image: paletted(frames, 256)}
+	for i := range frames {
+		end := t.Times[i] + time.Duration(float64(time.Second)/env.Spec.Rate) + time.Second // a moment to look at how it ended
+		if i+1 < len(t.Times) {
+			end = t.Times[i+1]
+		}
+		animation.Delay = append(animation.Delay, max(2, hundredths(end)-hundredths(t.Times[i])))
+	}
+	return gif.EncodeAll(w, &animation)
+}
+
+// everyTick returns every so many of n ticks, and the last one.
+func everyTick(n, every int) []int {
+	var ticks []int
+	for i := 0; i < n-1; i += every {
+		ticks = append(ticks, i)
+	}
+	return append(ticks, n-1)
+}
+
+// frames draws the given ticks.
+func (t *Trace) frames(env sim.Environment, seed int64, size int, ticks []int) ([]*image.RGBA, error) {
+	frames := make([]*image.RGBA, len(ticks))
 	switch {
 	case env.NewPainter != nil:
 		paint := env.NewPainter(seed)
-		for i, state := range t.States {
+		for i, tick := range ticks {
 			frames[i] = image.NewRGBA(image.Rect(0, 0, size, size))
-			paint(frames[i], state, t.Actions[i])
+			paint(frames[i], t.States[tick], t.Actions[tick])
 		}
-	case len(t.Pictures) == len(frames):
+	case len(t.Pictures) == len(t.States):
 		bounds := t.Pictures[0].Bounds()
-		for i, picture := range t.Pictures {
+		for i, tick := range ticks {
 			frames[i] = image.NewRGBA(image.Rect(0, 0, bounds.Dx(), bounds.Dy()))
-			stddraw.Draw(frames[i], frames[i].Rect, picture, picture.Bounds().Min, stddraw.Src)
+			stddraw.Draw(frames[i], frames[i].Rect, t.Pictures[tick], t.Pictures[tick].Bounds().Min, stddraw.Src)
 		}
 	default:
-		return fmt.Errorf("draw animation: %w", ErrNoPicture)
+		return nil, ErrNoPicture
 	}
-	colours := commonColours(frames)
+	return frames, nil
+}
+
+// paletted reduces frames to the most frequent colours of them all, of which it takes up to
+// most.
+func paletted(frames []*image.RGBA, most int) []*image.Paletted {
+	colours := commonColours(frames, most)
 	index := map[color.RGBA]uint8{}
-	animation := gif.GIF{}
+	all := make([]*image.Paletted, len(frames))
 	for i, frame := range frames {
-		paletted := image.NewPaletted(frame.Rect, colours)
+		all[i] = image.NewPaletted(frame.Rect, colours)
 		for c, span := range spans(frame) {
 			at, ok := index[c]
 			if !ok {
@@ -96,17 +133,11 @@ func (t *Trace) WriteGIF(w io.Writer, env sim.Environment, seed int64, size int)
 				index[c] = at
 			}
 			for p := span[0]; p < span[1]; p++ {
-				paletted.Pix[p] = at
+				all[i].Pix[p] = at
 			}
 		}
-		end := t.Times[i] + time.Duration(float64(time.Second)/env.Spec.Rate) + time.Second // a moment to look at how it ended
-		if i+1 < len(t.Times) {
-			end = t.Times[i+1]
-		}
-		animation.Image = append(animation.Image, paletted)
-		animation.Delay = append(animation.Delay, max(2, hundredths(end)-hundredths(t.Times[i])))
 	}
-	return gif.EncodeAll(w, &animation)
+	return all
 }
 
 // hundredths is the unit of a GIF's delays. What it cannot express of one frame, the next
@@ -115,8 +146,8 @@ func hundredths(d time.Duration) int {
 	return int(d.Round(10*time.Millisecond) / (10 * time.Millisecond))
 }
 
-// commonColours returns the up to 256 most frequent colours of the frames.
-func commonColours(frames []*image.RGBA) color.Palette {
+// commonColours returns the most frequent colours of the frames, up to most of them.
+func commonColours(frames []*image.RGBA, most int) color.Palette {
 	count := map[color.RGBA]int{}
 	for _, f := range frames {
 		for c, span := range spans(f) {
@@ -133,8 +164,8 @@ func commonColours(frames []*image.RGBA) color.Palette {
 		}
 		return int(a.R)<<16 + int(a.G)<<8 + int(a.B) - int(b.R)<<16 - int(b.G)<<8 - int(b.B)
 	})
-	colours := make(color.Palette, 0, 256)
-	for _, c := range all[:min(len(all), 256)] {
+	colours := make(color.Palette, 0, most)
+	for _, c := range all[:min(len(all), most)] {
 		colours = append(colours, c)
 	}
 	return colours
