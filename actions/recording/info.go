@@ -56,6 +56,17 @@ func (f Feature) Width() int {
 // Camera reports whether rows of the feature are images.
 func (f Feature) Camera() bool { return f.DType == "video" || f.DType == "image" }
 
+// Cameras returns the names of the features that are pictures, sorted.
+func (info *Info) Cameras() []string {
+	var names []string
+	for _, name := range slices.Sorted(maps.Keys(info.Features)) {
+		if info.Features[name].Camera() {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // Numeric reports whether rows of the feature are numbers or truth values.
 func (f Feature) Numeric() bool {
 	switch f.DType {

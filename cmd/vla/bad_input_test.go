@@ -23,6 +23,13 @@ func TestBadFlags(t *testing.T) {
 	train := func(more ...string) []string {
 		return append([]string{"train", "--data", dataset, "--out", "new", "--steps", "3", "--batch", "2"}, more...)
 	}
+	config := func(text string) (path string) {
+		path = filepath.Join(t.TempDir(), "c.json")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
 	for _, test := range []struct {
 		arguments []string
 		words     []string
@@ -60,17 +67,21 @@ func TestBadFlags(t *testing.T) {
 		{[]string{"run", "--policy", flow, "--transport", "mavlink", "--mavlink-encoding", "morse"}, []string{`"morse"`, "control", "actuator", "rc"}},
 		{[]string{"run", "--policy", flow, "--transport", "mavlink", "--mavlink-encoding", "rc", "--rate", "0"}, []string{"rc", "lockstep", "control"}},
 		{[]string{"run", "--policy", flow, "--transport", "mavlink", "--mavlink-key", "secret"}, []string{"key", "secret"}},
-		{[]string{"train", "--data", dataset}, []string{`"out"`}},
+		{[]string{"train", "--data", dataset}, []string{"--out"}},
 		{train("--head", "foot"), []string{`"foot"`, "flow", "tokens"}},
 		{train("--env", "kitchen"), []string{`"kitchen"`, "pusht"}},
 		{train("--mirror"), []string{"--mirror", "--env", "pusht"}},
 		{train("--steps", "0"), []string{"steps", "at least 1"}},
 		{train("--batch", "-1"), []string{"batch", "at least 1"}},
 		{train("--lr", "-1"), []string{"learning rate", "positive"}},
-		{train("--execute", "16"), []string{"executed actions", "horizon"}},
-		{train("--head", "tokens", "--width", "30"), []string{"30", "4"}},
-		{train("--width", "0"), []string{"width", "at least 1"}},
-		{train("--blocks", "-1"), []string{"blocks", "negative"}},
+		{train("--config", config(`{"n_action_steps": 16}`)), []string{"executed actions", "horizon"}},
+		{train("--head", "tokens-bins", "--config", config(`{"network": {"head_width": 30}}`)), []string{"30", "4"}},
+		{train("--config", config(`{"network": {"head_width": 0}}`)), []string{"width", "at least 1"}},
+		{train("--config", config(`{"network": {"head_blocks": -1}}`)), []string{"blocks", "negative"}},
+		{train("--config", config(`{"netwrok": {}}`)), []string{"netwrok", ".json"}},
+		{train("--head", "tokens-fast"), []string{"tokens-fast", "no camera", "tokens-bins"}},
+		{train("--rollouts", "3"), []string{"--rollouts", "no camera"}},
+		{train("--init", flow), []string{"--init", "no camera"}},
 		{train("--resume"), []string{"resume", filepath.Join("new", "checkpoints", "last")}},
 		{[]string{"data", "verify"}, []string{"1 arg"}},
 		{[]string{"version", "json"}, []string{`"json"`}},

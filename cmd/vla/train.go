@@ -1,108 +1,216 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"govla/actions/recording"
+	"govla/policy/sampler"
+	"govla/policy/smolvla"
 	"govla/policy/train"
 	"govla/sim"
 )
 
+// trainFlags are the flags of vla train. What is not in them is in --config.
+type trainFlags struct {
+	cmd *cobra.Command
+
+	data, out, config, env string
+	head                   string
+	precision              string
+	predict                string
+	schedule               train.Schedule
+	printConfig            bool
+
+	// Of recordings with cameras.
+	cameras  []string
+	init     string
+	memory   float64
+	rollouts rolloutsInTraining
+
+	// Of recordings of numbers.
+	mirror, relative bool
+	teacher          string
+}
+
+// Flags that mean nothing for the other kind of recording.
+var (
+	pixelFlags  = []string{"cameras", "init", "memory", "rollouts", "rollout-every", "task"}
+	numberFlags = []string{"mirror", "relative", "teacher"}
+)
+
 func trainCommand() *cobra.Command {
-	var (
-		headType, env string
-		mirror        bool
-		relative      bool
-		set           train.Options
-	)
+	flags := &trainFlags{}
 	cmd := &cobra.Command{
 		Use:   "train --data DIR --out DIR",
 		Short: "Train a policy from recorded demonstrations",
-		Long: `Train a policy from a LeRobotDataset with numeric observations. (From pixels: vla train vla.)
+		Long: `Train a policy from a LeRobotDataset: from pixels, instructions and joint state where the
+recording has cameras, else from its numbers.
+
+From pixels a small vision-language-action model is trained from scratch: SmolVLA's architecture
+(arXiv 2506.01844) with a few million parameters and an action head of your choice. From numbers
+it is an MLP with a head (docs/training.md). Sizes and schedule are in a JSON file (--config);
+--print-config shows all of it.
 
 The output folder becomes a policy that every verb takes by --policy. It also holds
-metrics.jsonl and loss.png, and under checkpoints/last everything to go on from after
-an interruption, with --resume.`,
-		Example: `  vla train --data pusht_keypoints --env pusht --mirror --head flow --out my-flow
-  vla train --data pusht_keypoints --env pusht --mirror --head tokens --out my-tokens
-  vla train --data pusht_keypoints --env pusht --mirror --head flow --out my-flow --resume`,
+metrics.jsonl and loss.png, and under checkpoints/last everything to go on from after an
+interruption, with --resume. With --rollouts the policy is tried in the environment now and
+then, on episodes that start from seed 50000; rollouts.jsonl says how it did.`,
+		Example: `  vla record --env arm --task pick-place --episodes 1000 --out demos # makes some
+  vla train --data demos --env arm --out my-flow
+  vla train --data demos --env arm --head tokens-fast --rollouts 20 --out my-fast
+  vla train --data demos --env arm --out my-flow --resume
+  vla train --print-config # a file to start from
+  vla train --data pusht_keypoints --env pusht --mirror --relative --head tokens-bins --out my-tokens`,
 		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return flags.run() },
 	}
-	cmd.AddCommand(trainVLACommand(), trainTokenizerCommand())
+	cmd.AddCommand(trainTokenizerCommand())
+	flags.cmd = cmd
 	f := cmd.Flags()
-	f.StringVar(&set.Data, "data", "", "folder of the LeRobotDataset (required)")
-	f.StringVar(&set.Out, "out", "", "folder to write (required)")
-	f.StringVar(&headType, "head", "flow", "action head: flow or tokens")
-	f.StringVar(&env, "env", "", "environment whose names and limits the policy gets: pusht (default: the dataset's names)")
-	f.BoolVar(&mirror, "mirror", false, "also train on the mirror image of every row (--env pusht)")
-	f.BoolVar(&relative, "relative", false, "learn actions relative to the state that they move (--env pusht)")
-	f.StringVar((*string)(&set.Precision), "precision", string(train.FastestPrecision()), "of the matrix products: f32, or bf16 where the machine has AMX")
-	f.IntVar(&set.Steps, "steps", 0, "optimiser steps (default depends on the head)")
-	f.IntVar(&set.Batch, "batch", 0, "examples a step (default depends on the head)")
-	f.Float64Var(&set.LearningRate, "lr", 0, "peak learning rate (default depends on the head)")
-	f.Float64Var(&set.EMA, "ema", 0, "decay of the averaged weights (default depends on the head)")
-	f.Float64Var(&set.WeightDecay, "weight-decay", 0, "decoupled weight decay (default depends on the head)")
-	f.Uint64Var(&set.Seed, "seed", 1, "seed of the initial weights and the batches")
-	f.IntVar(&set.Network.HeadWidth, "width", 0, "width of the head (default depends on the head)")
-	f.IntVar(&set.Network.HeadBlocks, "blocks", 0, "blocks of the head (default depends on the head)")
-	f.IntVar(&set.ExecuteSteps, "execute", 0, "actions of a chunk to play before the next one is due (default 4)")
-	f.StringVar((*string)(&set.Prediction), "predict", "", "flow: what the network answers, velocity or data (default velocity)")
-	f.StringVar(&set.Teacher, "teacher", "", "flow policy whose chunks to learn in place of the recorded ones, for fewer Euler steps")
-	f.IntVar(&set.TeacherSteps, "teacher-steps", 10, "Euler steps of --teacher")
-	f.BoolVar(&set.Resume, "resume", false, "go on from the last checkpoint in --out")
-	for _, name := range []string{"data", "out"} {
-		_ = cmd.MarkFlagRequired(name)
+	f.StringVar(&flags.data, "data", "", "folder of the LeRobotDataset (required)")
+	f.StringVar(&flags.out, "out", "", "folder to write (required)")
+	f.StringVar(&flags.head, "head", string(smolvla.Flow), "action head: "+joinHeads(smolvla.Heads())+"; from numbers "+joinHeads(numberHeads))
+	f.StringVar(&flags.config, "config", "", "JSON file with what is to differ from the defaults")
+	f.BoolVar(&flags.printConfig, "print-config", false, "print the configuration on stdout and train nothing")
+	f.StringVar(&flags.env, "env", "", "environment whose names and limits the policy gets (default: the dataset's)")
+	f.StringVar(&flags.precision, "precision", string(train.FastestPrecision()), "of the matrix products: f32, or bf16 where the machine has AMX")
+	f.IntVar(&flags.schedule.Steps, "steps", 0, "optimiser steps (default: the configuration's)")
+	f.IntVar(&flags.schedule.Batch, "batch", 0, "examples a step (default: the configuration's)")
+	f.Float64Var(&flags.schedule.LearningRate, "lr", 0, "peak learning rate (default: the configuration's)")
+	f.Uint64Var(&flags.schedule.Seed, "seed", 0, "seed of the initial weights, the batches and the split (default: the configuration's)")
+	f.StringVar(&flags.predict, "predict", "", "flow: what the network answers, velocity or data (default: the configuration's)")
+	f.BoolVar(&flags.schedule.Resume, "resume", false, "go on from the last checkpoint in --out")
+	f.StringSliceVar(&flags.cameras, "cameras", nil, "pixels: cameras to train on (default: all of the dataset's)")
+	f.StringVar(&flags.init, "init", "", "pixels: checkpoint to start from; of one with another head, vision tower and language model")
+	f.Float64Var(&flags.memory, "memory", 0, "pixels: memory that the images may take, in GB (default: three quarters of what is free)")
+	flags.rollouts.add(cmd)
+	f.BoolVar(&flags.mirror, "mirror", false, "numbers: also train on the mirror image of every row (--env pusht)")
+	f.BoolVar(&flags.relative, "relative", false, "numbers: learn actions relative to the state that they move (--env pusht)")
+	f.StringVar(&flags.teacher, "teacher", "", "numbers: flow policy whose chunks to learn in place of the recorded ones, for fewer Euler steps")
+	return cmd
+}
+
+// numberHeads are the heads of policies that are trained on numbers.
+var numberHeads = []smolvla.Head{smolvla.Flow, smolvla.TokensBins}
+
+func joinHeads(heads []smolvla.Head) string {
+	var names []string
+	for _, h := range heads {
+		names = append(names, string(h))
 	}
-	for _, own := range []string{"width", "blocks", "predict"} { // a student has its teacher's
-		cmd.MarkFlagsMutuallyExclusive("teacher", own)
+	return strings.Join(names, ", ")
+}
+
+func (f *trainFlags) changed(name string) bool { return f.cmd.Flags().Changed(name) }
+
+func (f *trainFlags) run() error {
+	if !f.printConfig && (f.data == "" || f.out == "") {
+		return errors.New("--data and --out are required")
 	}
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		o, err := train.Default(headType)
+	pixels := true
+	if f.data != "" {
+		dataset, err := recording.Open(f.data)
 		if err != nil {
 			return err
 		}
-		o.Data, o.Out, o.Seed, o.Precision, o.Resume = set.Data, set.Out, set.Seed, set.Precision, set.Resume
-		o.Teacher, o.TeacherSteps = set.Teacher, set.TeacherSteps
-		for name, apply := range map[string]func(){
-			"steps":        func() { o.Steps = set.Steps },
-			"batch":        func() { o.Batch = set.Batch },
-			"lr":           func() { o.LearningRate = set.LearningRate },
-			"ema":          func() { o.EMA = set.EMA },
-			"weight-decay": func() { o.WeightDecay = set.WeightDecay },
-			"width":        func() { o.Network.HeadWidth = set.Network.HeadWidth },
-			"blocks":       func() { o.Network.HeadBlocks = set.Network.HeadBlocks },
-			"execute":      func() { o.ExecuteSteps = set.ExecuteSteps },
-			"predict":      func() { o.Prediction = set.Prediction },
-		} {
-			if cmd.Flags().Changed(name) {
-				apply()
-			}
-		}
-		if env != "" {
-			world, err := sim.Lookup(env, sim.Options{})
-			if err != nil {
-				return err
-			}
-			o.State, o.Action = world.Spec.State, world.Spec.Action
-			if relative {
-				o.RelativeTo = world.RelativeTo
-			}
-			if mirror {
-				o.Augment = world.Mirror
-			}
-		}
-		if (mirror && o.Augment == nil) || (relative && o.RelativeTo == nil) {
-			return fmt.Errorf("--mirror and --relative need an --env that knows how: pusht")
-		}
-		o.OnProgress = progressPrinter(cmd.ErrOrStderr())
-		return train.Run(cmd.Context(), o)
+		pixels = len(dataset.Info.Cameras()) > 0
 	}
-	return cmd
+	foreign, kind := numberFlags, "cameras"
+	if !pixels {
+		foreign, kind = pixelFlags, "no camera"
+	}
+	for _, name := range foreign {
+		if f.changed(name) {
+			return fmt.Errorf("--%s has no meaning here: %s has %s", name, f.data, kind)
+		}
+	}
+	if pixels {
+		return f.fromPixels()
+	}
+	return f.fromNumbers()
+}
+
+// readConfig returns what --config says, as parse reads it.
+func readConfig[T any](f *trainFlags, parse func([]byte) (T, error)) (T, error) {
+	data := []byte("{}")
+	if f.config != "" {
+		var err error
+		if data, err = os.ReadFile(f.config); err != nil {
+			var none T
+			return none, err
+		}
+	}
+	o, err := parse(data)
+	if err != nil && f.config != "" {
+		err = fmt.Errorf("%s: %w", f.config, err)
+	}
+	return o, err
+}
+
+// apply puts the flags' part into a schedule.
+func (f *trainFlags) apply(s *train.Schedule) {
+	s.Out, s.Precision, s.Resume = f.out, train.Precision(f.precision), f.schedule.Resume
+	s.OnProgress = progressPrinter(f.cmd.ErrOrStderr())
+	for name, set := range map[string]func(){
+		"steps": func() { s.Steps = f.schedule.Steps },
+		"batch": func() { s.Batch = f.schedule.Batch },
+		"lr":    func() { s.LearningRate = f.schedule.LearningRate },
+		"seed":  func() { s.Seed = f.schedule.Seed },
+	} {
+		if f.changed(name) {
+			set()
+		}
+	}
+}
+
+// fromNumbers trains on the numbers of a recording.
+func (f *trainFlags) fromNumbers() error {
+	head := smolvla.Head(f.head)
+	if !slices.Contains(numberHeads, head) {
+		return fmt.Errorf("--head %q: %s has no camera, and from numbers it is one of %s", f.head, f.data, joinHeads(numberHeads))
+	}
+	name := map[smolvla.Head]string{smolvla.Flow: "flow", smolvla.TokensBins: "tokens"}[head]
+	o, err := readConfig(f, func(data []byte) (train.Options, error) { return train.Parse(name, data) })
+	if err != nil {
+		return err
+	}
+	f.apply(&o.Schedule)
+	o.Data = f.data
+	if f.predict != "" {
+		o.Prediction = sampler.Prediction(f.predict)
+	}
+	if f.teacher != "" {
+		o.Teacher = f.teacher
+	}
+	if f.env != "" {
+		world, err := sim.Lookup(f.env, sim.Options{})
+		if err != nil {
+			return err
+		}
+		o.State, o.Action = world.Spec.State, world.Spec.Action
+		if f.relative {
+			o.RelativeTo = world.RelativeTo
+		}
+		if f.mirror {
+			o.Augment = world.Mirror
+		}
+	}
+	if (f.mirror && o.Augment == nil) || (f.relative && o.RelativeTo == nil) {
+		return errors.New("--mirror and --relative need an --env that knows how: pusht")
+	}
+	if f.printConfig {
+		return writeJSON(f.cmd.OutOrStdout(), o)
+	}
+	return train.Run(f.cmd.Context(), o)
 }
 
 // progressPrinter reports about every ten seconds, after each validation, and at the end.

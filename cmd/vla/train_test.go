@@ -15,16 +15,19 @@ import (
 func TestTrainResumes(t *testing.T) {
 	t.Parallel()
 	dataset := writeDataset(t)
-	for _, head := range []string{"flow", "tokens"} {
+	for _, head := range []string{"flow", "tokens-bins"} {
 		t.Run(head, func(t *testing.T) {
 			t.Parallel()
 			if head != "flow" && testing.Short() {
 				t.Skip("one head is enough")
 			}
 			dir := t.TempDir()
+			if err := os.WriteFile(filepath.Join(dir, "small.json"), []byte(`{"network": {"head_width": 16, "head_blocks": 1}}`), 0o600); err != nil {
+				t.Fatal(err)
+			}
 			command := func(out string, steps int, more ...string) []string {
 				return append([]string{"train", "--data", dataset, "--env", "pusht", "--mirror", "--head", head, "--out", out,
-					"--width", "16", "--blocks", "1", "--batch", "4", "--steps", strconv.Itoa(steps)}, more...)
+					"--config", "small.json", "--batch", "4", "--steps", strconv.Itoa(steps)}, more...)
 			}
 			steps, first := interruptTraining(t, dir, "disturbed", command)
 

@@ -28,7 +28,7 @@ func TestTrainVLASurvivesAKill(t *testing.T) {
 		t.Fatal(err)
 	}
 	command := func(out string, more ...string) []string {
-		return append([]string{"train", "vla", "--data", "demos", "--env", "pusht", "--config", "small.json", "--out", out, "--steps", "400"}, more...)
+		return append([]string{"train", "--data", "demos", "--env", "pusht", "--config", "small.json", "--out", out, "--steps", "400"}, more...)
 	}
 	p := start(t, dir, command("killed")...)
 	p.saw(t, "step 20/")
@@ -103,7 +103,7 @@ func losses(t *testing.T, dir string) string {
 func TestTrainVLAConfiguration(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	first := vla(t, dir, "train", "vla", "--print-config", "--batch", "7")
+	first := vla(t, dir, "train", "--print-config", "--batch", "7")
 	first.succeed(t)
 	if !strings.Contains(first.stdout.String(), `"batch": 7`) {
 		t.Errorf("printed %s", &first.stdout)
@@ -111,17 +111,23 @@ func TestTrainVLAConfiguration(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "c.json"), []byte(first.stdout.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	second := vla(t, dir, "train", "vla", "--print-config", "--config", "c.json")
+	second := vla(t, dir, "train", "--print-config", "--config", "c.json")
 	second.succeed(t)
 	if second.stdout.String() != first.stdout.String() {
 		t.Errorf("printed %s, then %s", &first.stdout, &second.stdout)
 	}
-	vla(t, dir, "train", "vla", "--data", "nowhere", "--out", "x", "--rollouts", "3").fail(t, "--env")
-	vla(t, dir, "train", "vla", "--data", "nowhere").fail(t, "--out")
-	vla(t, dir, "train", "vla", "--data", "nowhere", "--out", "x").fail(t, "nowhere")
-	vla(t, dir, "train", "vla", "--data", "nowhere", "--out", "x", "--config", "none.json").fail(t, "none.json")
+	pixels := filepath.Join(dir, "pixels")
+	vla(t, dir, "record", "--env", "pusht", "--teleop", "pusht-flow", "--cameras", "image", "--episodes", "1", "--codec", "png", "--out", "pixels").succeed(t)
+	vla(t, dir, "train", "--data", pixels, "--out", "x", "--rollouts", "3").fail(t, "--env")
+	vla(t, dir, "train", "--data", "nowhere").fail(t, "--out")
+	vla(t, dir, "train", "--data", "nowhere", "--out", "x").fail(t, "nowhere")
+	vla(t, dir, "train", "--data", pixels, "--out", "x", "--config", "none.json").fail(t, "none.json")
 	if err := os.WriteFile(filepath.Join(dir, "bad.json"), []byte(`{"netwrok": {}}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	vla(t, dir, "train", "vla", "--data", "nowhere", "--out", "x", "--config", "bad.json").fail(t, "bad.json", "netwrok")
+	vla(t, dir, "train", "--data", pixels, "--out", "x", "--config", "bad.json").fail(t, "bad.json", "netwrok")
+	vla(t, dir, "train", "--data", pixels, "--out", "x", "--mirror").fail(t, "--mirror", "cameras")
+	vla(t, dir, "train", "--data", pixels, "--out", "x", "--head", "foot").fail(t, "foot", "tokens-fast")
+	vla(t, dir, "train", "--data", pixels, "--out", "x", "--head", "tokens-vq").fail(t, "tokens-vq", "action_tokenizer")
+	vla(t, dir, "train", "--data", pixels, "--out", "x", "--init", "nowhere").fail(t, "nowhere")
 }

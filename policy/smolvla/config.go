@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"govla/actions"
+	"govla/policy/sampler"
 )
 
 // Config is the part of config.json that says how a checkpoint is run. Fields that the file
@@ -51,12 +52,13 @@ type Config struct {
 	// actions count from. Empty where they are absolute.
 	RelativeTo []string `json:"relative_to,omitempty"`
 
-	Head            Head    `json:"head,omitempty"`                // Flow where it is not said
-	Sampler         Sampler `json:"sampler,omitempty"`             // of flow and diffusion; Euler or DDIM where it is not said
-	NoiseSteps      int     `json:"num_train_timesteps,omitempty"` // diffusion: of the cosine schedule
-	Temperature     float64 `json:"temperature,omitempty"`         // tokens: divides the scores; 0 takes the likeliest
-	MaxActionTokens int     `json:"max_action_tokens,omitempty"`   // tokens: of the longest chunk
-	Demonstrations  int     `json:"demonstrations,omitempty"`      // episodes that it was trained on
+	Head            Head               `json:"head,omitempty"`                // Flow where it is not said
+	Sampler         Sampler            `json:"sampler,omitempty"`             // of flow and diffusion; Euler or DDIM where it is not said
+	Prediction      sampler.Prediction `json:"prediction,omitempty"`          // flow: what the network answers; the velocity where it is not said
+	NoiseSteps      int                `json:"num_train_timesteps,omitempty"` // diffusion: of the cosine schedule
+	Temperature     float64            `json:"temperature,omitempty"`         // tokens: divides the scores; 0 takes the likeliest
+	MaxActionTokens int                `json:"max_action_tokens,omitempty"`   // tokens: of the longest chunk
+	Demonstrations  int                `json:"demonstrations,omitempty"`      // episodes that it was trained on
 }
 
 // Feature is one entry of input_features or output_features.
@@ -271,6 +273,10 @@ func (c *Config) validateHead() error {
 	switch {
 	case !slices.Contains(Heads(), c.Head):
 		return fmt.Errorf("head is %q, want one of %v", c.Head, Heads())
+	case c.Prediction != "" && c.Prediction != sampler.Velocity && (c.Prediction != sampler.Data || c.Head != Flow):
+		return fmt.Errorf("prediction is %q for the head %s, want %s, or %s for flow", c.Prediction, c.Head, sampler.Velocity, sampler.Data)
+	case c.Prediction == sampler.Data && c.Sampler == Heun:
+		return fmt.Errorf("the sampler %s asks for a velocity at t=0, where the data say none: want %s or %s", Heun, Euler, Midpoint)
 	case c.Head == Diffusion && (c.NoiseSteps < 1 || c.NoiseSteps > maxSteps):
 		return fmt.Errorf("num_train_timesteps is %d, want 1 to %d", c.NoiseSteps, maxSteps)
 	case c.Head.Discrete() && (c.MaxActionTokens < 1 || c.MaxActionTokens > maxTokens):

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 
 	"govla/internal/compute"
+	"govla/policy/sampler"
 )
 
 // sample turns x, shape [chunk][max action dim], into actions behind a prefix of so many
@@ -19,6 +20,9 @@ func (s *session[T]) sample(ctx context.Context, x compute.Matrix, prefix int, r
 			show(s.trace, at, "step%d.x_t", evaluation)
 		}
 		s.ask(v, at, evaluation, prefix)
+		if s.config.Head == Flow {
+			sampler.Flow{Predicts: s.config.Prediction}.Velocity(answer, x, s.times[evaluation])
+		}
 		return nil
 	}
 	if s.sampler == nil {

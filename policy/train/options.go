@@ -16,35 +16,36 @@ import (
 
 // Options say what is trained and how. Default fills in what works for PushT.
 type Options struct {
-	Schedule
-	Data string // folder of a LeRobotDataset
-	Head string // "flow" or "tokens"
+	Schedule `json:"schedule"`
+	Data     string `json:"-"` // folder of a LeRobotDataset
+	Head     string `json:"-"` // "flow" or "tokens"
 
-	ObservationSteps int
-	Horizon          int                // actions in a chunk, the first due at the oldest observation
-	ExecuteSteps     int                // actions played before the next chunk
-	EulerSteps       int                // flow: saved as the default
-	Prediction       sampler.Prediction // flow: what the network learns to answer
-	Network          head.Architecture
+	ObservationSteps int                `json:"n_obs_steps"`
+	Horizon          int                `json:"chunk_size"`           // actions in a chunk, the first due at the oldest observation
+	ExecuteSteps     int                `json:"n_action_steps"`       // actions played before the next chunk
+	EulerSteps       int                `json:"num_steps,omitempty"`  // flow: saved as the default
+	Prediction       sampler.Prediction `json:"prediction,omitempty"` // flow: what the network learns to answer
+	Network          head.Architecture  `json:"network"`
 
 	// Robot names the vectors' dimensions; where it is empty the dataset's names serve.
-	State, Action actions.Space
+	State  actions.Space `json:"-"`
+	Action actions.Space `json:"-"`
 
 	// RelativeTo names, for each action dimension, the state dimension that it moves. The
 	// policy then learns actions less that part of the newest observation, which vary
 	// less than places do. Empty for absolute actions.
-	RelativeTo []string
+	RelativeTo []string `json:"relative_to,omitempty"`
 
 	// Teacher, where it is not empty, is a flow policy, as in policy.Load, that was trained
 	// with these options: the network starts as a copy of it and learns the chunks that it makes
 	// in TeacherSteps Euler steps, of noise that it is told, in place of recorded ones. The
 	// student then needs fewer steps.
-	Teacher      string
-	TeacherSteps int
+	Teacher      string `json:"teacher,omitempty"`
+	TeacherSteps int    `json:"teacher_steps,omitempty"`
 
 	// Augment, where it is not nil, turns a row into another valid one in place (a mirror
 	// image, say); the training set then holds both.
-	Augment func(state, action []float32)
+	Augment func(state, action []float32) `json:"-"`
 }
 
 const reportEvery = 100 // steps
@@ -60,7 +61,7 @@ func Default(headType string) (Options, error) {
 	}
 	switch headType {
 	case "flow":
-		o.EulerSteps, o.Prediction = 2, sampler.Velocity // docs/models.md has what other settings reach
+		o.EulerSteps, o.Prediction, o.TeacherSteps = 2, sampler.Velocity, 10 // docs/models.md has what other settings reach
 		o.Network = head.Architecture{EncoderWidth: 512, EncoderBlocks: 1, HeadWidth: 512, HeadBlocks: 3, TimeFrequencies: 32}
 	case "tokens":
 		o.Network = head.Architecture{EncoderWidth: 256, EncoderBlocks: 2, HeadWidth: 128, HeadBlocks: 3, Bins: 256, AttentionHeads: 4}
@@ -69,6 +70,16 @@ func Default(headType string) (Options, error) {
 		return o, fmt.Errorf("head %q is not known; choose flow or tokens", headType)
 	}
 	return o, nil
+}
+
+// Parse returns the default options for the head as changed by a JSON object with the fields
+// that Options names. A field that it does not know is an error.
+func Parse(headType string, data []byte) (Options, error) {
+	o, err := Default(headType)
+	if err != nil {
+		return o, err
+	}
+	return o, parseOptions(data, &o)
 }
 
 // actionNormalization scales absolute actions to [-1, 1] by their extremes. Relative ones

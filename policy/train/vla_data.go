@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -120,12 +119,7 @@ func loadDemonstrations(ctx context.Context, o *VLAOptions) (*demonstrations, er
 
 // cameraFeatures returns the cameras asked for, or all in the order of their names.
 func cameraFeatures(info *recording.Info, chosen []string) ([]string, error) {
-	var all []string
-	for _, name := range slices.Sorted(maps.Keys(info.Features)) {
-		if info.Features[name].Camera() {
-			all = append(all, name)
-		}
-	}
+	all := info.Cameras()
 	if len(all) == 0 {
 		return nil, errors.New("the recording has no camera")
 	}

@@ -31,7 +31,7 @@ func embedHead(g *Graph, o *VLAOptions, d *demonstrations, p *vlaPrefix) (vlaHea
 	a := &o.Network
 	switch o.Head {
 	case smolvla.Flow:
-		return embedSuffix(g, a, p, o.Draws, sampler.Flow{Concentration: flowConcentration}), nil
+		return embedSuffix(g, a, p, o.Draws, sampler.Flow{Predicts: o.Prediction, Concentration: flowConcentration}), nil
 	case smolvla.Diffusion:
 		process, err := sampler.NewDiffusion(sampler.CosineBetas(o.NoiseSteps))
 		if err != nil {

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"govla/actions"
+	"govla/policy/sampler"
 	"govla/policy/smolvla"
 )
 
@@ -17,8 +18,11 @@ import (
 type VLAOptions struct {
 	Schedule `json:"schedule"`
 
-	Data    string          `json:"-"` // folder of a LeRobotDataset with cameras
-	Head    smolvla.Head    `json:"head"`
+	Data string       `json:"-"` // folder of a LeRobotDataset with cameras
+	Head smolvla.Head `json:"head"`
+
+	Prediction sampler.Prediction `json:"prediction"` // flow: what the network learns to answer
+
 	Cameras []string        `json:"cameras,omitempty"`
 	Network VLAArchitecture `json:"network"`
 
@@ -89,7 +93,7 @@ func DefaultVLA() VLAOptions {
 			Heads: 6, KVHeads: 3, HeadSize: 32, SelfAttentionEvery: 2,
 			MaxTokens: 48, Horizon: 16,
 		},
-		Head: smolvla.Flow, NoiseSteps: 100, ActionVocabulary: 1024,
+		Head: smolvla.Flow, Prediction: sampler.Velocity, NoiseSteps: 100, ActionVocabulary: 1024,
 		Draws: 4, ExecuteSteps: 8, EulerSteps: 10, Relative: true, Surroundings: 0.5,
 		Augmentation:    Augmentation{Shift: 4, Brightness: 0.1, Contrast: 0.2, Colour: 0.1},
 		ValidationShare: 0.05, ValidationBatches: 4,
@@ -101,15 +105,20 @@ func DefaultVLA() VLAOptions {
 // VLAOptions name. A field that it does not know is an error.
 func ParseVLA(data []byte) (VLAOptions, error) {
 	o := DefaultVLA()
+	return o, parseOptions(data, &o)
+}
+
+// parseOptions changes options by a JSON object, in which it must know every field.
+func parseOptions(data []byte, options any) error {
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&o); err != nil {
-		return o, fmt.Errorf("training options: %w", err)
+	if err := decoder.Decode(options); err != nil {
+		return fmt.Errorf("training options: %w", err)
 	}
 	if _, err := decoder.Token(); err != io.EOF {
-		return o, fmt.Errorf("training options: something follows the object")
+		return fmt.Errorf("training options: something follows the object")
 	}
-	return o, nil
+	return nil
 }
 
 func (o *VLAOptions) validate() error {
@@ -124,6 +133,7 @@ func (o *VLAOptions) validate() error {
 		{o.ExecuteSteps >= 1 && o.ExecuteSteps <= o.Network.Horizon, "executed actions must be at least 1 and lie within the chunk"},
 		{o.Draws >= 1 && o.Draws <= 64, "draws must be 1 to 64"},
 		{slices.Contains(smolvla.Heads(), o.Head), fmt.Sprintf("head %q is not known; choose one of %v", o.Head, smolvla.Heads())},
+		{o.Prediction == sampler.Velocity || o.Prediction == sampler.Data, fmt.Sprintf("prediction %q is not known; choose %s or %s", o.Prediction, sampler.Velocity, sampler.Data)},
 		{o.NoiseSteps >= 1 && o.NoiseSteps <= 10000, "the training steps of diffusion must be 1 to 10000"},
 		{o.Head != smolvla.TokensVQ || o.ActionTokenizer != "", "head tokens-vq takes an action_tokenizer, which vla train tokenizer --kind vq makes"},
 		{o.ActionTokenizer == "" || o.Head.Discrete(), fmt.Sprintf("head %s has no use for an action tokenizer", o.Head)},

@@ -11,6 +11,7 @@ import (
 	"govla/actions"
 	"govla/internal/compute"
 	"govla/internal/safetensors"
+	"govla/policy/sampler"
 	"govla/policy/smolvla"
 )
 
@@ -189,6 +190,9 @@ func (v *vlaTask) config() smolvla.Config {
 	c.State, c.Action, c.RelativeTo = o.State, o.Action, d.relativeTo
 	c.Head, c.Normalization["ACTION"], c.MaxActionTokens = o.Head, d.actionMode, d.longestChunk
 	c.Demonstrations = len(d.starts) - 1 - d.held
+	if o.Head == smolvla.Flow && o.Prediction != sampler.Velocity {
+		c.Prediction = o.Prediction
+	}
 	if o.Head == smolvla.Diffusion {
 		c.NoiseSteps = o.NoiseSteps
 	}
