@@ -108,6 +108,30 @@ func (a *adapted) Predict(ctx context.Context, in Input) (Chunk, error) {
 	return out, nil
 }
 
+// Quantize implements Quantizer for a policy that does.
+func (a *adapted) Quantize(state, action []float32) []float32 {
+	q, ok := a.Policy.(Quantizer)
+	if !ok {
+		return nil
+	}
+	theirState, theirAction := make([]float32, len(a.state)), make([]float32, len(a.action))
+	for i, from := range a.state {
+		theirState[i] = state[from]
+	}
+	for i, from := range a.action {
+		theirAction[i] = action[from]
+	}
+	nearest := q.Quantize(theirState, theirAction)
+	if nearest == nil {
+		return nil
+	}
+	out := make([]float32, len(action))
+	for i, to := range a.action {
+		out[to] = nearest[i]
+	}
+	return out
+}
+
 // places finds, for each dimension of the policy's, the body's.
 func places(what string, policy, body Space, names map[string]string) ([]int, error) {
 	index := make([]int, len(policy))

@@ -28,6 +28,16 @@ func (e *echo) Predict(_ context.Context, in actions.Input) (actions.Chunk, erro
 	return c, nil
 }
 
+// Quantize answers with what shows which numbers came from where: ten times the state's and
+// the action's.
+func (e *echo) Quantize(state, action []float32) []float32 {
+	out := make([]float32, len(action))
+	for i := range out {
+		out[i] = 10*state[i] + action[i]
+	}
+	return out
+}
+
 func named(names ...string) actions.Space {
 	s := make(actions.Space, len(names))
 	for i, n := range names {
@@ -79,6 +89,16 @@ func TestAdaptReorders(t *testing.T) {
 		}
 		if p.seen.Images["camera1"] != picture || p.seen.Instruction != "go" {
 			t.Fatalf("the policy saw %+v", p.seen)
+		}
+		action := make([]float32, n)
+		for i := range action {
+			action[i] = float32(i) / 8
+		}
+		nearest := a.(actions.Quantizer).Quantize(o.State, action)
+		for i, name := range order {
+			if want := 10*o.State[slices.Index(extra, name)] + action[i]; nearest[i] != want {
+				t.Fatalf("quantised %s is %v, want %v", name, nearest[i], want)
+			}
 		}
 	})
 }

@@ -14,6 +14,13 @@ type Policy interface {
 	Predict(ctx context.Context, in Input) (Chunk, error)
 }
 
+// Quantizer is a policy whose actions come from a finite set.
+type Quantizer interface {
+	// Quantize returns the action nearest to action that the policy can take in state, or
+	// nil if its actions are continuous after all.
+	Quantize(state, action []float32) []float32
+}
+
 // Input is what one prediction sees.
 type Input struct {
 	// Window holds the Spec().ObservationSteps newest observations, one control step

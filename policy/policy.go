@@ -79,6 +79,7 @@ func load(dir fs.FS, o Options) (*Policy, error) {
 	p := &Policy{config: *c, spec: actions.PolicySpec{
 		State: c.State, Action: c.Action,
 		ObservationSteps: c.ObservationSteps, Horizon: c.Horizon, ExecuteSteps: c.ExecuteSteps, Rate: c.Rate,
+		Head: c.Type,
 	}}
 	for _, name := range c.stateFeatures() {
 		f := c.InputFeatures[name]
@@ -166,6 +167,9 @@ func (p *Policy) Predict(ctx context.Context, in actions.Input) (actions.Chunk, 
 		Dim:        len(c.Action),
 		Values:     values,
 		ModelCalls: calls,
+	}
+	if c.Type == "tokens" {
+		chunk.Tokens = calls
 	}
 	newest := in.Window[len(in.Window)-1].State
 	for i := range chunk.Horizon() {

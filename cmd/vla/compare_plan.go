@@ -96,11 +96,6 @@ func (f *comparisonFlags) entrant(name string, usual eval.Condition, o policy.Op
 	if err := player.Close(); err != nil {
 		return e, err
 	}
-	if e.Spec.Head == "" && name != "expert" {
-		if config, err := policy.ReadConfig(name); err == nil {
-			e.Spec.Head = config.Type
-		}
-	}
 	e.Steps = e.Spec.Head == "flow" || e.Spec.Head == "diffusion"
 	if !e.Steps {
 		o.EulerSteps = 0

@@ -11,13 +11,6 @@ import (
 	"govla/sim"
 )
 
-// Quantizer is a policy whose actions come from a finite set.
-type Quantizer interface {
-	// Quantize returns the action nearest to action that the policy can take in state, or
-	// nil if its actions are continuous after all.
-	Quantize(state, action []float32) []float32
-}
-
 // Entrant is a policy that takes part in a comparison.
 type Entrant struct {
 	Name string
@@ -156,9 +149,9 @@ func (p *Plan) check() error {
 	return nil
 }
 
-// quantizer returns p as a Quantizer if its actions are quantised.
-func quantizer(p actions.Policy) (Quantizer, bool) {
-	q, ok := p.(Quantizer)
+// quantizer returns p as an actions.Quantizer if its actions are quantised.
+func quantizer(p actions.Policy) (actions.Quantizer, bool) {
+	q, ok := p.(actions.Quantizer)
 	if !ok || q.Quantize(make([]float32, len(p.Spec().State)), make([]float32, len(p.Spec().Action))) == nil {
 		return nil, false
 	}
@@ -186,7 +179,7 @@ func (w *work) quantizationErrors(c *Comparison) error {
 	return nil
 }
 
-func (w *work) quantizationError(q Quantizer, c *Comparison) *float64 {
+func (w *work) quantizationError(q actions.Quantizer, c *Comparison) *float64 {
 	sum, n := 0.0, 0
 	for i, r := range c.Policies {
 		if w.discrete[i] {
