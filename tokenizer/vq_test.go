@@ -51,10 +51,14 @@ func (m *vqTensors) LayerNorm(name string, width int) int {
 	return width
 }
 
-// randomVQ is one with random weights.
+// randomVQ is a small one with random weights.
 func randomVQ(t testing.TB, horizon, dim int) *VQ {
 	t.Helper()
-	a := VQArchitecture{Slots: 2, Width: 3, Levels: 2, Codes: 5, Hidden: 8, Blocks: 1}
+	return vqOf(t, VQArchitecture{Slots: 2, Width: 3, Levels: 2, Codes: 5, Hidden: 8, Blocks: 1}, horizon, dim)
+}
+
+func vqOf(t testing.TB, a VQArchitecture, horizon, dim int) *VQ {
+	t.Helper()
 	m := &vqTensors{t: t, rng: rand.New(rand.NewPCG(3, 4))}
 	latents := VQEncoder[int](m, a, horizon*dim)
 	VQDecoder[int](m, a, latents, horizon*dim)
@@ -209,6 +213,31 @@ func TestVQIsPlain(t *testing.T) {
 		for i, want := range VQDecoder[[]float64](plain, v.VQArchitecture, sums, len(chunk)) {
 			if d := math.Abs(float64(have[i]) - want); !(d < 1e-5) {
 				r.Fatalf("number %d: have %v, want %v", i, have[i], want)
+			}
+		}
+	})
+}
+
+// BenchmarkVQ is over an arm's chunk, with the sizes that training takes for granted.
+func BenchmarkVQ(b *testing.B) {
+	const horizon, dim = 16, 6
+	v := vqOf(b, VQArchitecture{Slots: 1, Width: 16, Levels: 8, Codes: 256, Hidden: 192, Blocks: 2}, horizon, dim)
+	chunk := smooth(1, horizon, dim)[0]
+	tokens, err := v.AppendEncode(nil, chunk)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Run("Encode", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			tokens, _ = v.AppendEncode(tokens[:0], chunk)
+		}
+	})
+	b.Run("Decode", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if err := v.Decode(chunk, tokens); err != nil {
+				b.Fatal(err)
 			}
 		}
 	})

@@ -17,9 +17,7 @@ import (
 type actionData struct {
 	rate     float64 // rows a second
 	dim      int
-	episodes [][]float32 // each of shape [rows][dim], one row after the other
-	low      []float32   // of each dimension over all rows, normalised
-	high     []float32
+	episodes [][]float32   // each of shape [rows][dim], one row after the other
 	stats    actions.Stats // in the recording's units
 }
 
@@ -51,9 +49,6 @@ func loadActions(ctx context.Context, dir, feature string) (*actionData, error) 
 	for i := range table.Rows {
 		normalizer.Normalize(column.Row(i), column.Row(i))
 	}
-	a.low, a.high = make([]float32, a.dim), make([]float32, a.dim)
-	normalizer.Normalize(a.low, a.stats.Min)
-	normalizer.Normalize(a.high, a.stats.Max)
 	for e := range len(table.EpisodeStarts) - 1 {
 		from, to := table.EpisodeStarts[e], table.EpisodeStarts[e+1]
 		a.episodes = append(a.episodes, column.Values[from*a.dim:to*a.dim])

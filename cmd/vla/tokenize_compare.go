@@ -12,12 +12,14 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"govla/policy/train"
 	"govla/tokenizer"
 )
 
 // compareFlags say what actions to compare tokenizers on.
 type compareFlags struct {
 	data, feature, tokenizer, picture string
+	vqSteps                           int
 	json                              bool
 }
 
@@ -25,16 +27,16 @@ func tokenizeCompareCommand() *cobra.Command {
 	var flags compareFlags
 	cmd := &cobra.Command{
 		Use:   "compare --data DIR",
-		Short: "Compare FAST with bins on a recording's actions, over control rates",
+		Short: "Compare FAST, VQ and bins on a recording's actions, over control rates",
 		Long: `Compare cuts the actions of a recording into chunks of a second at 5, 10, 20 and 50 Hz, by
-straight lines between the recorded ones, and turns them into tokens by 256 bins a number
-and by FAST: with a vocabulary of 1024 trained at that rate on four fifths of the episodes,
-and with another one (--tokenizer). It draws and prints how many tokens a second of action
-takes, the root mean square of what is lost, and how long encoding takes, on the episodes
-that were not trained on.
+straight lines between the recorded ones, and turns them into tokens by 256 bins a number,
+by FAST with a vocabulary of 1024 and by VQ, both trained at that rate on four fifths of the
+episodes, and by another tokenizer (--tokenizer). It draws and prints how many tokens a
+second of action takes, the root mean square of what is lost, and how long encoding takes, on
+the episodes that were not trained on.
 
-Actions are scaled from the 1st and 99th percentile of each dimension to [-1, 1]. Bins
-reach from the least to the greatest number of each dimension.`,
+Actions are scaled from the 1st and 99th percentile of each dimension to [-1, 1], which is
+also what bins reach: they clip what is beyond.`,
 		Example: `  vla tokenize compare --data pusht_keypoints --png tokens.png
   vla tokenize compare --data cr5 --tokenizer models/fast --json`,
 		Args: cobra.NoArgs,
@@ -62,7 +64,8 @@ reach from the least to the greatest number of each dimension.`,
 	f := cmd.Flags()
 	f.StringVar(&flags.data, "data", "", "folder of the LeRobotDataset (required)")
 	f.StringVar(&flags.feature, "feature", "action", "feature that has the actions")
-	f.StringVar(&flags.tokenizer, "tokenizer", "", "folder with a FAST tokenizer to compare, too, such as the published one")
+	f.StringVar(&flags.tokenizer, "tokenizer", "", "folder with an action tokenizer to compare, too, such as the published FAST")
+	f.IntVar(&flags.vqSteps, "vq-steps", 1500, "steps for which VQ is trained at each rate; 0 leaves it out")
 	f.StringVar(&flags.picture, "png", "tokens.png", "picture to write; empty for none")
 	f.BoolVar(&flags.json, "json", false, "print one JSON object on stdout")
 	_ = cmd.MarkFlagRequired("data") // fails only for a flag that does not exist
@@ -115,8 +118,11 @@ func (f *compareFlags) compare(ctx context.Context, watch *stopwatch) (*comparis
 		Trained: len(training.episodes), Measured: len(measured.episodes),
 		Results: []codecResults{{Tokenizer: "256 bins"}, {Tokenizer: "FAST, trained here"}},
 	}
+	if f.vqSteps > 0 {
+		report.Results = append(report.Results, codecResults{Tokenizer: "VQ, trained here"})
+	}
 	if f.tokenizer != "" {
-		report.Results = append(report.Results, codecResults{Tokenizer: "FAST, " + filepath.Base(filepath.Clean(f.tokenizer))})
+		report.Results = append(report.Results, codecResults{Tokenizer: filepath.Base(filepath.Clean(f.tokenizer))})
 	}
 	for _, rate := range []int{5, 10, 20, 50} {
 		chunks, number := measured.resampled(float64(rate)).chunks(rate, measuredNumbers)
@@ -124,7 +130,7 @@ func (f *compareFlags) compare(ctx context.Context, watch *stopwatch) (*comparis
 			return nil, fmt.Errorf("recording %s: none of the %d episodes that were put aside is a second long", f.data, len(measured.episodes))
 		}
 		sample := slices.Collect(chunks)
-		codecs, err := f.codecs(ctx, training, rate)
+		codecs, err := f.codecs(ctx, watch.progress, training, rate)
 		if err != nil {
 			return nil, fmt.Errorf("at %d Hz: %w", rate, err)
 		}
@@ -142,17 +148,17 @@ func (f *compareFlags) compare(ctx context.Context, watch *stopwatch) (*comparis
 	return report, nil
 }
 
-// sizedCodec is an actionCodec that says how many tokens it knows.
-type sizedCodec interface {
-	actionCodec
-	Vocabulary() int
-}
-
 // codecs makes what is compared at a rate, in the order of the results.
-func (f *compareFlags) codecs(ctx context.Context, training *actionData, rate int) ([]sizedCodec, error) {
-	bins, err := newBinCodec(training.low, training.high)
+func (f *compareFlags) codecs(ctx context.Context, progress io.Writer, training *actionData, rate int) ([]tokenizer.Actions, error) {
+	bins, err := tokenizer.NewBinActions(256, rate, training.dim)
 	if err != nil {
 		return nil, err
+	}
+	var other tokenizer.Actions
+	if f.tokenizer != "" {
+		if other, err = tokenizer.LoadActions(os.DirFS(f.tokenizer), rate, training.dim); err != nil {
+			return nil, fmt.Errorf("%s: %w", f.tokenizer, err)
+		}
 	}
 	chunks, number := training.resampled(float64(rate)).chunks(rate, trainingNumbers)
 	if number == 0 {
@@ -162,24 +168,49 @@ func (f *compareFlags) codecs(ctx context.Context, training *actionData, rate in
 	if err != nil {
 		return nil, err
 	}
-	codecs := []sizedCodec{bins, trained}
-	if f.tokenizer != "" {
-		published, err := tokenizer.LoadActions(os.DirFS(f.tokenizer), rate, training.dim)
+	codecs := []tokenizer.Actions{bins, trained}
+	if f.vqSteps > 0 {
+		vq, err := f.trainVQ(ctx, progress, slices.Collect(chunks), rate, training.dim)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", f.tokenizer, err)
+			return nil, fmt.Errorf("vq: %w", err)
 		}
-		codecs = append(codecs, published)
+		codecs = append(codecs, vq)
+	}
+	if other != nil {
+		codecs = append(codecs, other)
 	}
 	return codecs, nil
 }
 
-// measureCodec measures one way to make tokens over chunks.
-func measureCodec(ctx context.Context, watch *stopwatch, what string, codec sizedCodec, chunks [][]float32) (*codecResult, error) {
-	r := &codecResult{Chunks: len(chunks), Vocabulary: codec.Vocabulary()}
-	var err error
-	if r.TokensPerSecond, r.RMSE, err = reconstruct(ctx, codec, slices.Values(chunks)); err != nil {
+// trainVQ trains a VQ in a folder that is gone afterwards. It reports on progress, which may be
+// nil.
+func (f *compareFlags) trainVQ(ctx context.Context, progress io.Writer, chunks [][]float32, horizon, dim int) (tokenizer.Actions, error) {
+	dir, err := os.MkdirTemp("", "vla-vq-*")
+	if err != nil {
 		return nil, err
 	}
+	defer os.RemoveAll(dir)
+	o := train.DefaultVQ()
+	o.Out, o.Horizon, o.Dim, o.Chunks = dir, horizon, dim, chunks
+	o.Steps, o.CheckpointEvery = f.vqSteps, f.vqSteps
+	o.WarmUp = min(o.WarmUp, f.vqSteps/5)
+	if progress != nil {
+		o.OnProgress = progressPrinter(progress)
+	}
+	if err := train.RunVQ(ctx, o); err != nil {
+		return nil, err
+	}
+	return tokenizer.LoadActions(os.DirFS(dir), 0, 0)
+}
+
+// measureCodec measures one way to make tokens over chunks.
+func measureCodec(ctx context.Context, watch *stopwatch, what string, codec tokenizer.Actions, chunks [][]float32) (*codecResult, error) {
+	r := &codecResult{Chunks: len(chunks), Vocabulary: codec.Vocabulary()}
+	whole, err := reconstruct(ctx, codec, slices.Values(chunks))
+	if err != nil {
+		return nil, err
+	}
+	r.TokensPerSecond, r.RMSE = whole.tokensPerChunk, whole.rmse
 	var (
 		timed   [][]float32
 		encoded [][]int32
@@ -214,40 +245,6 @@ func measureCodec(ctx context.Context, watch *stopwatch, what string, codec size
 	r.EncodeMicros, r.DecodeMicros = encode.best*micros, decode.best*micros
 	return r, nil
 }
-
-// binCodec is the tokenizer of bins, one token a number.
-type binCodec []tokenizer.Bins // by dimension
-
-// newBinCodec makes 256 bins for each dimension, from its least to its greatest number, and at
-// least from percentile to percentile.
-func newBinCodec(low, high []float32) (codec binCodec, err error) {
-	codec = make(binCodec, len(low))
-	for j := range codec {
-		if codec[j], err = tokenizer.NewBins(256, min(low[j], -1), max(high[j], 1)); err != nil {
-			return nil, fmt.Errorf("dimension %d: %w", j, err)
-		}
-	}
-	return codec, nil
-}
-
-// AppendEncode appends the bins of a chunk.
-func (b binCodec) AppendEncode(dst []int32, chunk []float32) ([]int32, error) {
-	for i, v := range chunk {
-		dst = append(dst, b[i%len(b)].Encode(v))
-	}
-	return dst, nil
-}
-
-// Decode writes the centres of bins.
-func (b binCodec) Decode(dst []float32, tokens []int32) error {
-	for i, token := range tokens {
-		dst[i] = b[i%len(b)].Decode(token)
-	}
-	return nil
-}
-
-// Vocabulary is the number of bins.
-func (b binCodec) Vocabulary() int { return b[0].Count }
 
 func (c *comparison) print(w io.Writer) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)

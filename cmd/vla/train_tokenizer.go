@@ -5,43 +5,55 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"iter"
 	"maps"
 	"math"
 	"os"
 	"path/filepath"
 	"slices"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"govla/actions/recording"
+	"govla/policy/train"
 	"govla/tokenizer"
 )
 
 // tokenizerFlags say what action tokenizer to train.
 type tokenizerFlags struct {
-	data, feature, out string
-	horizon            int
-	vocabulary         int
-	scale              float64
-	json               bool
+	kind, data, feature, out string
+	horizon                  int
+	relative                 bool
+	bins                     int
+	vocabulary               int
+	scale                    float64
+	vq                       train.VQOptions
+	json                     bool
 }
 
 func trainTokenizerCommand() *cobra.Command {
-	var flags tokenizerFlags
+	flags := tokenizerFlags{vq: train.DefaultVQ()}
 	cmd := &cobra.Command{
 		Use:   "tokenizer --data DIR",
-		Short: "Train a FAST action tokenizer on a recording's actions",
-		Long: `Train the vocabulary of a FAST action tokenizer (arXiv 2501.09747) on the actions of a
-LeRobotDataset, and report how short it makes them and how exactly it gives them back.
+		Short: "Train an action tokenizer on a recording's actions",
+		Long: `Train an action tokenizer on the actions of a LeRobotDataset, and report how short it makes
+them and how exactly it gives them back: the vocabulary of FAST (arXiv 2501.09747), residual
+vector quantisation with a learned encoder and decoder (--kind vq, as in VQ-BeT, arXiv
+2403.03181), or uniform bins (--kind bins), for which there is nothing to learn.
 
 Chunks begin at every row and end within their episode. Actions are scaled from the 1st
 and 99th percentile of each dimension, over all rows, to [-1, 1]; the percentiles are
-written to stats.json, in the form of a LeRobotDataset's. The folder can be read by
-"vla tokenize actions" and by HuggingFace's AutoProcessor.`,
+written to stats.json, in the form of a LeRobotDataset's. With --relative, actions are less
+the state of the chunk's first row, and the percentiles are those of such chunks, in which an
+episode's last action is repeated behind its end. Of 20 episodes or more, every 20th is not
+trained on, and the report is about these.
+
+The folder can be read by "vla tokenize actions", and FAST by HuggingFace's AutoProcessor. VQ
+also leaves metrics.jsonl, loss.png and, under checkpoints/last, everything to go on from
+after an interruption, with --resume.`,
 		Example: `  vla train tokenizer --data pusht_keypoints --out pusht-fast
-  vla train tokenizer --data cr5 --horizon 50 --vocabulary 2048 --out cr5-fast --json`,
+  vla train tokenizer --data cr5 --horizon 50 --vocabulary 2048 --out cr5-fast --json
+  vla train tokenizer --kind vq --data demos --relative --horizon 16 --out arm-vq`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if cmd.Flags().Changed("horizon") && flags.horizon < 1 {
@@ -64,88 +76,116 @@ written to stats.json, in the form of a LeRobotDataset's. The folder can be read
 		},
 	}
 	f := cmd.Flags()
+	f.StringVar(&flags.kind, "kind", "fast", "what to train: fast, vq or bins")
 	f.StringVar(&flags.data, "data", "", "folder of the LeRobotDataset (required)")
 	f.StringVar(&flags.feature, "feature", "action", "feature that has the actions")
 	f.IntVar(&flags.horizon, "horizon", 0, "actions in a chunk (default: one second of them)")
-	f.IntVar(&flags.vocabulary, "vocabulary", 1024, "tokens, 256 of which are bytes")
-	f.Float64Var(&flags.scale, "scale", 10, "steps in which a coefficient is stored, to each unit")
-	f.StringVar(&flags.out, "out", "fast", "folder to write; it must not exist")
+	f.BoolVar(&flags.relative, "relative", false, "actions less the state's dimensions of the same names, at the chunk's first row")
+	f.IntVar(&flags.bins, "bins", 256, "bins: of each number")
+	f.IntVar(&flags.vocabulary, "vocabulary", 1024, "fast: tokens, 256 of which are bytes")
+	f.Float64Var(&flags.scale, "scale", 10, "fast: steps in which a coefficient is stored, to each unit")
+	f.IntVar(&flags.vq.Slots, "slots", flags.vq.Slots, "vq: vectors that a chunk becomes")
+	f.IntVar(&flags.vq.Levels, "levels", flags.vq.Levels, "vq: codebooks; a chunk takes slots times levels tokens")
+	f.IntVar(&flags.vq.Codes, "codes", flags.vq.Codes, "vq: codes in a codebook")
+	f.IntVar(&flags.vq.Width, "width", flags.vq.Width, "vq: numbers in a code")
+	f.IntVar(&flags.vq.Hidden, "hidden", flags.vq.Hidden, "vq: width of encoder and decoder")
+	f.IntVar(&flags.vq.Blocks, "blocks", flags.vq.Blocks, "vq: blocks of encoder and decoder each")
+	f.IntVar(&flags.vq.Steps, "steps", flags.vq.Steps, "vq: optimiser steps")
+	f.IntVar(&flags.vq.Batch, "batch", flags.vq.Batch, "vq: chunks a step")
+	f.Float64Var(&flags.vq.LearningRate, "lr", flags.vq.LearningRate, "vq: peak learning rate")
+	f.Uint64Var(&flags.vq.Seed, "seed", flags.vq.Seed, "vq: of the initial weights and the batches")
+	f.BoolVar(&flags.vq.Resume, "resume", false, "vq: go on from the last checkpoint in --out")
+	f.StringVar(&flags.out, "out", "", "folder to write; it must not exist (default: the kind)")
 	f.BoolVar(&flags.json, "json", false, "print one JSON object on stdout")
 	_ = cmd.MarkFlagRequired("data") // fails only for a flag that does not exist
 	return cmd
 }
 
-// tokenizerReport is what vla train tokenizer --json prints. What is measured is measured on
-// the chunks of training, normalised.
-type tokenizerReport struct {
-	Recording  string  `json:"recording"`
-	Feature    string  `json:"feature"`
-	Out        string  `json:"out"`
-	Episodes   int     `json:"episodes"`
-	Rate       float64 `json:"rate"` // actions a second
-	Horizon    int     `json:"horizon"`
-	Dim        int     `json:"dim"`
-	Chunks     int     `json:"chunks"`
-	Scale      float64 `json:"scale"`
-	Vocabulary int     `json:"vocabulary"` // tokens; fewer than asked for if there was nothing left to merge
-
-	TokensPerChunk float64 `json:"tokens_per_chunk"`
-	BinsPerChunk   int     `json:"bins_per_chunk"` // tokens that bins take: one a number
-	Compression    float64 `json:"compression"`    // the latter over the former
-	RMSE           float64 `json:"rmse"`           // of the reconstruction; 2 is from percentile to percentile
-	Seconds        float64 `json:"seconds"`        // that training took
-}
-
-// trainingNumbers is how many numbers the chunks of training have at most, together: they take
-// some 40 times as many bytes, and a vocabulary gets no better by more.
-const trainingNumbers = 8 << 20
-
 // train trains, and writes the folder.
 func (f *tokenizerFlags) train(ctx context.Context, log io.Writer) (*tokenizerReport, error) {
-	if _, err := os.Lstat(f.out); err == nil {
-		return nil, fmt.Errorf("--out %s: is there already", f.out)
+	if !slices.Contains([]string{"fast", "vq", "bins"}, f.kind) {
+		return nil, fmt.Errorf("--kind %s: want fast, vq or bins", f.kind)
 	}
-	data, err := loadActions(ctx, f.data, f.feature)
-	if err != nil {
-		return nil, err
+	if f.out == "" {
+		f.out = f.kind
+	}
+	resumes := f.kind == "vq" && f.vq.Resume
+	if _, err := os.Lstat(f.out); err == nil && !resumes {
+		return nil, fmt.Errorf("--out %s: is there already", f.out)
 	}
 	horizon := f.horizon
 	if horizon == 0 {
-		horizon = max(1, int(math.Round(data.rate)))
+		dataset, err := recording.Open(f.data)
+		if err != nil {
+			return nil, err
+		}
+		horizon = max(1, int(math.Round(dataset.Info.FPS)))
 	}
-	chunks, number := data.chunks(horizon, trainingNumbers)
-	if number == 0 {
-		return nil, fmt.Errorf("recording %s: no episode has %d rows: want a shorter --horizon", f.data, horizon)
+	chunks, err := loadChunks(ctx, f.data, f.feature, horizon, f.relative)
+	if err != nil {
+		return nil, err
 	}
 	begin := time.Now()
-	trained, err := tokenizer.TrainFAST(ctx, chunks, tokenizer.FASTTraining{
-		Horizon: horizon, Dim: data.dim, Scale: f.scale, Vocabulary: f.vocabulary, OnProgress: tokenProgress(log),
-	})
+	trained, err := f.trainOn(ctx, log, chunks, horizon)
 	if err != nil {
 		return nil, err
 	}
 	report := &tokenizerReport{
-		Recording: f.data, Feature: f.feature, Out: f.out, Episodes: len(data.episodes), Rate: data.rate,
-		Horizon: horizon, Dim: data.dim, Chunks: number, Scale: f.scale, Vocabulary: trained.Vocabulary(),
-		BinsPerChunk: horizon * data.dim, Seconds: time.Since(begin).Seconds(),
+		Kind: f.kind, Recording: f.data, Feature: f.feature, Out: f.out, Episodes: chunks.episodes, Rate: chunks.rate, Relative: f.relative,
+		Horizon: horizon, Dim: chunks.dim, Chunks: len(chunks.training), HeldOut: len(chunks.heldOut), Vocabulary: trained.Vocabulary(),
+		BinsPerChunk: horizon * chunks.dim, Seconds: time.Since(begin).Seconds(),
 	}
-	if report.TokensPerChunk, report.RMSE, err = reconstruct(ctx, trained, chunks); err != nil {
+	if f.kind == "fast" {
+		report.Scale = f.scale
+	}
+	if err := report.measure(ctx, trained, chunks); err != nil {
 		return nil, err
 	}
-	report.Compression = float64(report.BinsPerChunk) / report.TokensPerChunk
+	return report, f.write(ctx, trained, chunks)
+}
 
-	stats, err := json.MarshalIndent(map[string]any{f.feature: map[string]any{
-		"q01": data.stats.Q01, "q99": data.stats.Q99, "min": data.stats.Min, "max": data.stats.Max, "count": []int{data.stats.Count},
-	}}, "", "  ")
+// trainOn trains a tokenizer of the kind.
+func (f *tokenizerFlags) trainOn(ctx context.Context, log io.Writer, chunks *tokenizerChunks, horizon int) (tokenizer.Actions, error) {
+	switch f.kind {
+	case "bins":
+		return tokenizer.NewBinActions(f.bins, horizon, chunks.dim)
+	case "vq":
+		o := f.vq
+		o.Out, o.Horizon, o.Dim = f.out, horizon, chunks.dim
+		o.Chunks, o.Validation = chunks.training, chunks.heldOut
+		o.OnProgress = progressPrinter(log)
+		if err := train.RunVQ(ctx, o); err != nil {
+			return nil, err
+		}
+		return tokenizer.LoadActions(os.DirFS(f.out), 0, 0)
+	}
+	return tokenizer.TrainFAST(ctx, slices.Values(chunks.training), tokenizer.FASTTraining{
+		Horizon: horizon, Dim: chunks.dim, Scale: f.scale, Vocabulary: f.vocabulary, OnProgress: tokenProgress(log),
+	})
+}
+
+// write writes the folder, or what is missing there of a VQ's.
+func (f *tokenizerFlags) write(ctx context.Context, trained tokenizer.Actions, chunks *tokenizerChunks) error {
+	about := map[string]any{
+		"q01": chunks.stats.Q01, "q99": chunks.stats.Q99, "min": chunks.stats.Min, "max": chunks.stats.Max, "count": []int{chunks.stats.Count},
+	}
+	if f.relative {
+		about["relative_to"] = chunks.relativeTo
+	}
+	stats, err := json.MarshalIndent(map[string]any{f.feature: about}, "", "  ")
 	if err != nil {
-		return nil, fmt.Errorf("write statistics: %w", err)
+		return fmt.Errorf("write statistics: %w", err)
+	}
+	stats = append(stats, '\n')
+	if f.kind == "vq" {
+		return os.WriteFile(filepath.Join(f.out, "stats.json"), stats, 0o644)
 	}
 	files, err := trained.Files()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	files["stats.json"] = append(stats, '\n')
-	return report, writeFolder(ctx, f.out, files)
+	files["stats.json"] = stats
+	return writeFolder(ctx, f.out, files)
 }
 
 // tokenProgress reports on w, about every ten seconds, how far training is. The pairs grow
@@ -162,43 +202,6 @@ func tokenProgress(w io.Writer) func(tokens, vocabulary int) {
 		eta := time.Since(begin) * time.Duration(all-done) / time.Duration(max(1, done))
 		fmt.Fprintf(w, "token %d/%d  ETA %v\n", tokens, vocabulary, eta.Round(time.Second))
 	}
-}
-
-// actionCodec turns chunks of one shape into tokens and back, as tokenizer.FAST does.
-type actionCodec interface {
-	AppendEncode(dst []int32, chunk []float32) ([]int32, error)
-	Decode(dst []float32, tokens []int32) error
-}
-
-// reconstruct encodes and decodes chunks. It returns the mean number of tokens and the root
-// of the mean square of all differences.
-func reconstruct(ctx context.Context, codec actionCodec, chunks iter.Seq[[]float32]) (tokensPerChunk, rmse float64, err error) {
-	var (
-		tokens           []int32
-		back             []float32
-		number, all      int
-		squares, numbers float64
-	)
-	for chunk := range chunks {
-		if err := ctx.Err(); err != nil {
-			return 0, 0, fmt.Errorf("reconstruct chunk %d: %w", number, err)
-		}
-		if tokens, err = codec.AppendEncode(tokens[:0], chunk); err != nil {
-			return 0, 0, fmt.Errorf("chunk %d: %w", number, err)
-		}
-		back = slices.Grow(back[:0], len(chunk))[:len(chunk)]
-		if err := codec.Decode(back, tokens); err != nil {
-			return 0, 0, fmt.Errorf("chunk %d: %w", number, err)
-		}
-		for i, v := range chunk {
-			d := float64(back[i] - v)
-			squares += d * d
-		}
-		number++
-		all += len(tokens)
-		numbers += float64(len(chunk))
-	}
-	return float64(all) / float64(number), math.Sqrt(squares / numbers), nil
 }
 
 // writeFolder writes files, by name, into a new folder, which appears with all of them or not
@@ -233,13 +236,4 @@ func writeFolder(ctx context.Context, dir string, files map[string][]byte) (err 
 		return err
 	}
 	return os.Rename(hidden, dir)
-}
-
-func (r *tokenizerReport) print(w io.Writer) error {
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(table, "tokenizer\t%s: %d tokens, trained in %.1f s\n", r.Out, r.Vocabulary, r.Seconds)
-	fmt.Fprintf(table, "chunks\t%d of %d actions of %d numbers, %.3g s each\n", r.Chunks, r.Horizon, r.Dim, float64(r.Horizon)/r.Rate)
-	fmt.Fprintf(table, "tokens per chunk\t%.1f, where bins take %d: %.1f times fewer\n", r.TokensPerChunk, r.BinsPerChunk, r.Compression)
-	fmt.Fprintf(table, "reconstruction\t%.4f RMSE, where 2 is from the 1st to the 99th percentile\n", r.RMSE)
-	return table.Flush()
 }

@@ -79,10 +79,116 @@ func TestTrainTokenizerBadInput(t *testing.T) {
 		{[]string{"--data", data, "--vocabulary", "0"}, []string{"--vocabulary 0"}},
 		{[]string{"--data", data, "--scale", "0"}, []string{"--scale 0"}},
 		{[]string{"--data", data, "--scale", "NaN"}, []string{"--scale NaN"}},
+		{[]string{"--data", data, "--kind", "pca"}, []string{"--kind pca", "fast, vq or bins"}},
+		{[]string{"--data", data, "--kind", "bins", "--bins", "0"}, []string{"0 bins"}},
+		{[]string{"--data", data, "--kind", "vq", "--codes", "0"}, []string{"codes is 0"}},
+		{[]string{"--data", data, "--kind", "vq", "--resume"}, []string{"no checkpoint"}},
+		{[]string{"--data", data, "--relative", "--feature", "observation.environment_state"}, []string{"relative", "no dimension"}},
 	} {
 		vla(t, "", append([]string{"train", "tokenizer", "--out", out}, test.arguments...)...).fail(t, test.words...)
 		if _, err := os.Lstat(out); err == nil {
 			t.Fatalf("%v: wrote %s", test.arguments, out)
+		}
+	}
+}
+
+// Every kind is what LoadActions reads, of chunks less their state too.
+func TestTrainTokenizerKinds(t *testing.T) {
+	t.Parallel()
+	data := writeDataset(t)
+	for kind, want := range map[string]struct {
+		arguments          []string
+		tokens, vocabulary int
+		files              []string
+	}{
+		"bins": {[]string{"--bins", "32"}, 16, 32, []string{"config.json"}},
+		"vq":   {[]string{"--slots", "2", "--levels", "3", "--codes", "8", "--hidden", "16", "--steps", "50"}, 6, 24, []string{"config.json", "model.safetensors", "metrics.jsonl"}},
+	} {
+		for _, relative := range []bool{false, true} {
+			out := filepath.Join(t.TempDir(), kind)
+			arguments := append([]string{"train", "tokenizer", "--kind", kind, "--data", data, "--horizon", "8", "--out", out, "--json"}, want.arguments...)
+			chunks := 39
+			if relative {
+				arguments = append(arguments, "--relative")
+				chunks = 60 // of three episodes of 20 rows, one at every row
+			}
+			p := vla(t, "", arguments...)
+			p.succeed(t)
+			var report tokenizerReport
+			if err := json.Unmarshal([]byte(p.stdout.String()), &report); err != nil {
+				t.Fatalf("%v: %s", err, &p.stdout)
+			}
+			if report.Kind != kind || report.Relative != relative || report.Chunks != chunks || report.TokensPerChunk != float64(want.tokens) || report.Vocabulary != want.vocabulary || report.RMSE <= 0 || report.RecordedRMSE <= report.RMSE {
+				t.Errorf("%s: have %+v", kind, report)
+			}
+			for _, name := range append([]string{"stats.json"}, want.files...) {
+				if _, err := os.Stat(filepath.Join(out, name)); err != nil {
+					t.Error(err)
+				}
+			}
+			a, err := tokenizer.LoadActions(os.DirFS(out), 0, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if a.Longest() != want.tokens {
+				t.Errorf("%s: loaded with %d tokens in a chunk, want %d", kind, a.Longest(), want.tokens)
+			}
+			line := "[[0,0],[0,0],[0,0],[0,0],[0,0],[0,0],[0,0],[0,0]]"
+			q := startReading(t, strings.NewReader(line), "tokenize", "actions", "--tokenizer", out)
+			q.succeed(t)
+			var one reconstructed
+			if err := json.Unmarshal([]byte(q.stdout.String()), &one); err != nil || len(one.Tokens) != want.tokens || len(one.Reconstruction) != 8 {
+				t.Errorf("%s: have %s (%v)", kind, &q.stdout, err)
+			}
+			leftNothing(t, q)
+		}
+	}
+}
+
+// Relative chunks are less the state of their first row, and stand still behind the end of
+// their episode: less one another's first actions, they are the recording's.
+func TestRelativeChunks(t *testing.T) {
+	t.Parallel()
+	data := writeDataset(t)
+	const horizon = 8
+	c, err := loadChunks(t.Context(), data, "action", horizon, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dataset, err := recording.Open(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, err := dataset.Load(t.Context(), "action", "observation.state")
+	if err != nil {
+		t.Fatal(err)
+	}
+	action, state := table.Columns["action"], table.Columns["observation.state"]
+	if len(c.training) != table.Rows {
+		t.Fatalf("%d chunks, want one for each of %d rows", len(c.training), table.Rows)
+	}
+	for row, chunk := range c.training {
+		last := row/20*20 + 19
+		for i, v := range chunk {
+			j := i % 2
+			want := action.Row(min(row+i/2, last))[j] - state.Row(row)[j]
+			have := (v+1)/2*(c.stats.Q99[j]-c.stats.Q01[j]) + c.stats.Q01[j]
+			if math.Abs(float64(have-want)) > 1e-2 {
+				t.Fatalf("row %d, action %d: have %v, want %v", row, i/2, have, want)
+			}
+		}
+	}
+}
+
+// A fair coin says one bit, and what always comes none.
+func TestEntropy(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		counts []int
+		want   float64
+	}{{[]int{5, 5}, 1}, {[]int{0, 7}, 0}, {[]int{1, 1, 1, 1}, 2}, {[]int{2, 1, 1}, 1.5}} {
+		if have := entropy(c.counts); math.Abs(have-c.want) > 1e-12 {
+			t.Errorf("%v: have %v bits, want %v", c.counts, have, c.want)
 		}
 	}
 }
@@ -189,13 +295,13 @@ func TestTokenizeCompare(t *testing.T) {
 	}
 	data, fast := testenv.Shared(t, "data/cr5"), testenv.Shared(t, "data/fast")
 	picture := filepath.Join(t.TempDir(), "tokens.png")
-	p := vla(t, "", "tokenize", "compare", "--data", data, "--tokenizer", fast, "--png", picture, "--json")
+	p := vla(t, "", "tokenize", "compare", "--data", data, "--tokenizer", fast, "--png", picture, "--vq-steps", "100", "--json")
 	p.succeed(t)
 	var report comparison
 	if err := json.Unmarshal([]byte(p.stdout.String()), &report); err != nil {
 		t.Fatal(err)
 	}
-	if len(report.Results) != 3 || report.Trained != 2 || report.Measured != 1 {
+	if len(report.Results) != 4 || report.Trained != 2 || report.Measured != 1 {
 		t.Fatalf("have %+v", report)
 	}
 	for i, want := range []int{5, 10, 20, 50} {
@@ -203,7 +309,10 @@ func TestTokenizeCompare(t *testing.T) {
 		if bins.Rate != want || bins.TokensPerSecond != float64(7*want) {
 			t.Errorf("bins: have %+v at %d Hz", bins, want)
 		}
-		for _, codec := range report.Results[1:] {
+		if vq := report.Results[2].Rates[i]; vq.TokensPerSecond != 8 || vq.Vocabulary != 2048 || vq.RMSE <= 0 || vq.RMSE > 0.5 || vq.EncodeMicros <= 0 || vq.DecodeMicros <= 0 {
+			t.Errorf("VQ: have %+v at %d Hz", vq, want)
+		}
+		for _, codec := range []codecResults{report.Results[1], report.Results[3]} {
 			r := codec.Rates[i]
 			if r.Rate != want || r.TokensPerSecond <= 0 || r.TokensPerSecond >= bins.TokensPerSecond || r.RMSE <= 0 || r.RMSE > 0.05 || r.EncodeMicros <= 0 || r.DecodeMicros <= 0 {
 				t.Errorf("%s: have %+v at %d Hz", codec.Tokenizer, r, want)

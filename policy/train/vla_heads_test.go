@@ -192,7 +192,7 @@ func TestRunVLAWithEveryHead(t *testing.T) {
 			o := tinyVLAOptions(t, data, size)
 			o.Head, o.Steps, o.Batch, o.ActionVocabulary, o.NoiseSteps = head, 12, 4, 280, 20
 			if head == smolvla.TokensVQ {
-				t.Skip("vqFolder")
+				o.ActionTokenizer = vqFolder(t, o.Network.Horizon, 2)
 			}
 			if err := RunVLA(t.Context(), o); err != nil {
 				t.Fatal(err)
@@ -237,6 +237,18 @@ func TestRunVLAWithEveryHead(t *testing.T) {
 			}
 		})
 	}
+}
+
+// vqFolder trains a tokenizer for a moment.
+func vqFolder(t *testing.T, horizon, dim int) (dir string) {
+	t.Helper()
+	o := tinyVQ(t)
+	o.Horizon, o.Dim, o.Steps = horizon, dim, 20
+	o.Chunks, o.Validation = waves(200, horizon, dim, 1), nil
+	if err := RunVQ(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	return o.Out
 }
 
 // TestVLAInit starts from checkpoints: of the same head every weight is the checkpoint's, of
