@@ -49,7 +49,11 @@ func everything(g *Graph, rng *rand.Rand) *gorgonia.Node {
 
 	target, values := g.Input("target", g.Batch*length, 24)
 	fill(values, rng)
-	losses := gorgonia.Nodes{g.MeanSquaredError(h, target), g.MeanAbsoluteError(g.Linear("silu", h, 24, head.SiLU), target)}
+	halves := compute.NewMatrix(values.Rows, values.Cols)
+	for i := range halves.Data {
+		halves.Data[i] = 0.5 / float32(len(halves.Data))
+	}
+	losses := gorgonia.Nodes{g.MeanSquaredError(h, target), g.WeightedAbsoluteError(g.Linear("silu", h, 24, head.SiLU), target, halves)}
 	losses = append(losses, g.CrossEntropy(g.Linear("logits", h, vocabulary, head.None)))
 	return gorgonia.Must(gorgonia.ReduceAdd(losses))
 }

@@ -311,10 +311,36 @@ func lossOperations() []operation {
 				likelihood := p.ok(gorgonia.Log(p.softmax(p.leaves["x"])))
 				return p.scale(p.ok(gorgonia.Sum(p.times(likelihood, targets))), -1/float64(n))
 			},
+		}, operation{
+			name: fmt.Sprint("WeightedCrossEntropy", s),
+			loss: true,
+			fused: func(g *Graph, leaf leaf) *gorgonia.Node {
+				weights := make([]float32, n)
+				for i := range weights {
+					weights[i] = float32((i+1)%3) / 4
+				}
+				return g.WeightedCrossEntropy(leaf("x", n, vocabulary), tokens, weights)
+			},
+			plain: func(p *plain) *gorgonia.Node {
+				targets := p.matrix(n, vocabulary, func(i, j int) float64 {
+					if j != int(tokens[i]) {
+						return 0
+					}
+					return -float64((i+1)%3) / 4
+				})
+				return p.ok(gorgonia.Sum(p.times(p.ok(gorgonia.Log(p.softmax(p.leaves["x"]))), targets)))
+			},
 		})
 	}
 	for _, s := range [][2]int{{4, 3}, {1, 17}, {7, 5}} {
 		difference := func(p *plain) *gorgonia.Node { return p.sub(p.leaves["x"], p.leaves["goal"]) }
+		weights := compute.NewMatrix(s[0], s[1])
+		for i := range weights.Data {
+			weights.Data[i] = float32(i%3) / 2
+		}
+		plainWeights := func(p *plain) *gorgonia.Node {
+			return p.matrix(s[0], s[1], func(i, j int) float64 { return float64((i*s[1]+j)%3) / 2 })
+		}
 		all = append(all, operation{
 			name: fmt.Sprint("MeanSquaredError", s),
 			loss: true,
@@ -326,23 +352,20 @@ func lossOperations() []operation {
 			name: fmt.Sprint("WeightedSquaredError", s),
 			loss: true,
 			fused: func(g *Graph, leaf leaf) *gorgonia.Node {
-				weights := compute.NewMatrix(s[0], s[1])
-				for i := range weights.Data {
-					weights.Data[i] = float32(i%3) / 2
-				}
 				return g.WeightedSquaredError(leaf("x", s[0], s[1]), leaf("goal", s[0], s[1]), weights)
 			},
 			plain: func(p *plain) *gorgonia.Node {
-				weights := p.matrix(s[0], s[1], func(i, j int) float64 { return float64((i*s[1]+j)%3) / 2 })
-				return p.ok(gorgonia.Sum(p.times(weights, p.ok(gorgonia.Square(difference(p))))))
+				return p.ok(gorgonia.Sum(p.times(plainWeights(p), p.ok(gorgonia.Square(difference(p))))))
 			},
 		}, operation{
-			name: fmt.Sprint("MeanAbsoluteError", s),
+			name: fmt.Sprint("WeightedAbsoluteError", s),
 			loss: true,
 			fused: func(g *Graph, leaf leaf) *gorgonia.Node {
-				return g.MeanAbsoluteError(leaf("x", s[0], s[1]), leaf("goal", s[0], s[1]))
+				return g.WeightedAbsoluteError(leaf("x", s[0], s[1]), leaf("goal", s[0], s[1]), weights)
 			},
-			plain: func(p *plain) *gorgonia.Node { return p.ok(gorgonia.Mean(p.ok(gorgonia.Abs(difference(p))))) },
+			plain: func(p *plain) *gorgonia.Node {
+				return p.ok(gorgonia.Sum(p.times(plainWeights(p), p.ok(gorgonia.Abs(difference(p))))))
+			},
 		})
 	}
 	return all
