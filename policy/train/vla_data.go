@@ -97,7 +97,9 @@ func loadDemonstrations(ctx context.Context, o *VLAOptions) (*demonstrations, er
 	d.state = compute.Dense(table.Rows, state.Width, state.Values)
 	d.action = compute.Dense(table.Rows, action.Width, action.Values)
 	if around, ok := table.Columns[surroundingsFeature]; ok {
-		d.surroundings = compute.Dense(table.Rows, around.Width, around.Values)
+		if d.surroundings, err = chooseColumns(around, dataset.Info.Features[surroundingsFeature].Names, o.SurroundingsNames); err != nil {
+			return nil, fmt.Errorf("%s: surroundings: %w", o.Data, err)
+		}
 	}
 	d.digest = digest(d.state, d.action)
 	d.stateNames = names(stateFeature, dataset.Info, o.State)
@@ -181,6 +183,25 @@ func (d *demonstrations) split(table *recording.Table, o *VLAOptions) {
 	}
 }
 
+// chooseColumns returns the columns that are asked for by name, or all.
+func chooseColumns(column recording.Column, names, chosen []string) (compute.Matrix, error) {
+	all := compute.Dense(len(column.Values)/column.Width, column.Width, column.Values)
+	if len(chosen) == 0 {
+		return all, nil
+	}
+	m := compute.NewMatrix(all.Rows, len(chosen))
+	for j, name := range chosen {
+		at := slices.Index(names, name)
+		if at < 0 {
+			return m, fmt.Errorf("there is no %q; the recording has %v", name, names)
+		}
+		for i := range m.Rows {
+			m.Row(i)[j] = all.Row(i)[at]
+		}
+	}
+	return m, nil
+}
+
 func isTrue(v float32) bool { return v != 0 }
 
 // normalise scales the states, and finds what chunks count from and the scale of their values.
@@ -211,6 +232,10 @@ func (d *demonstrations) normalise(o *VLAOptions) (err error) {
 	if d.surroundings.Rows > 0 {
 		if _, err = d.standardise(surroundingsFeature, d.surroundings); err != nil {
 			return err
+		}
+		// What hardly ever happens, a cube that tumbles, say, must not be all that is learned.
+		for i, v := range d.surroundings.Data {
+			d.surroundings.Data[i] = min(max(v, -3), 3)
 		}
 	}
 	d.norm, err = actions.NewNormalizer("action", d.actionMode, d.actionStats, d.action.Cols)

@@ -252,6 +252,43 @@ func TestDemonstrations(t *testing.T) {
 	}
 }
 
+// TestSurroundings chooses among the dimensions, and holds them against the lamps' places.
+func TestSurroundings(t *testing.T) {
+	const size = 8
+	dir := pointerDataset(t, 6, 3, size)
+	o := tinyVLAOptions(t, dir, size)
+	o.SurroundingsNames = []string{"other.y", "named.x"}
+	d, err := loadDemonstrations(t.Context(), &o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dataset, err := recording.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, err := dataset.Load(t.Context(), "observation.environment_state")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for j, from := range []int{3, 0} {
+		var have, want []float64
+		for i := range table.Rows {
+			have = append(have, float64(d.surroundings.Row(i)[j]))
+			want = append(want, float64(table.Columns["observation.environment_state"].Row(i)[from]))
+			if math.Abs(have[i]) > 3 {
+				t.Errorf("row %d: %v deviations", i, have[i])
+			}
+		}
+		if r := stat.Correlation(have, want, nil); d.surroundings.Cols != 2 || r < 0.99 {
+			t.Errorf("column %d of %d has a correlation of %v with what it is", j, d.surroundings.Cols, r)
+		}
+	}
+	o.SurroundingsNames = []string{"moon"}
+	if _, err := loadDemonstrations(t.Context(), &o); err == nil || !strings.Contains(err.Error(), `"moon"`) || !strings.Contains(err.Error(), "named.x") {
+		t.Errorf("error %v", err)
+	}
+}
+
 // TestDemonstrationsResize decodes images into another size, within half a byte of what
 // inference makes of them.
 func TestDemonstrationsResize(t *testing.T) {

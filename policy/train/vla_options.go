@@ -58,6 +58,9 @@ type VLAOptions struct {
 	// out of the checkpoint.
 	Surroundings float64 `json:"surroundings_weight"`
 
+	// SurroundingsNames are the dimensions to estimate; all where there is none.
+	SurroundingsNames []string `json:"surroundings,omitempty"`
+
 	Augmentation      Augmentation `json:"augmentation"`       // of the images
 	ValidationShare   float64      `json:"validation_share"`   // of the episodes, which are not trained on
 	ValidationBatches int          `json:"validation_batches"` // at each checkpoint
