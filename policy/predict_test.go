@@ -47,7 +47,7 @@ func TestWriteThenReadConfig(t *testing.T) {
 		p := loaded(t, c)
 		spec := p.Spec()
 		want := actions.PolicySpec{Name: spec.Name, State: c.Config.State, Action: c.Config.Action,
-			ObservationSteps: 2, Horizon: 4, ExecuteSteps: 2, Rate: 20}
+			ObservationSteps: 2, Horizon: 4, ExecuteSteps: 2, Rate: 20, Head: kind}
 		if !reflect.DeepEqual(spec, want) {
 			t.Errorf("spec %+v, want %+v", spec, want)
 		}

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 
 	"govla/internal/compute"
+	"govla/policy/sampler"
 	"govla/tokenizer"
 )
 
@@ -50,38 +51,12 @@ func (h *Tokens) Sample(ctx context.Context, s *Session, condition compute.Matri
 		if s.err != nil {
 			return compute.Matrix{}, s.position, s.err
 		}
-		for i, v := range logits.Row(0) {
-			if v-v != 0 { // a token drawn from this would hide it from whoever checks the actions
-				return compute.Matrix{}, s.position, fmt.Errorf("tokens: token %d of %d: logit %d is %v", s.position, s.length, i, v)
-			}
+		var err error
+		if s.token, err = sampler.Categorical(logits.Row(0), nil, float64(h.Temperature), rng); err != nil {
+			return compute.Matrix{}, s.position, fmt.Errorf("tokens: token %d of %d: %w", s.position, s.length, err)
 		}
-		s.token = h.draw(logits.Row(0), rng)
 		chunk.Data[s.position] = h.Bins.Decode(s.token)
 		s.arena.release(before)
 	}
 	return chunk, s.length, nil
-}
-
-// draw picks a token by its logits, which it overwrites.
-func (h *Tokens) draw(logits []float32, rng *rand.Rand) int32 {
-	if h.Temperature == 0 {
-		best := 0
-		for i, v := range logits {
-			if v > logits[best] {
-				best = i
-			}
-		}
-		return int32(best)
-	}
-	for i := range logits {
-		logits[i] /= h.Temperature
-	}
-	compute.Softmax(logits)
-	u := rng.Float32()
-	for i, p := range logits {
-		if u -= p; u < 0 {
-			return int32(i)
-		}
-	}
-	return int32(len(logits) - 1)
 }

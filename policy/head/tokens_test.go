@@ -7,8 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"gonum.org/v1/gonum/stat/distuv"
-
 	"govla/internal/compute"
 )
 
@@ -23,61 +21,6 @@ func tokensModel(t testing.TB, a Architecture, temperature float32, v values) *M
 		t.Fatal(err)
 	}
 	return m
-}
-
-// TestDrawFollowsSoftmax counts draws and holds the counts against softmax(logits/T) by
-// Pearson's chi-square test.
-func TestDrawFollowsSoftmax(t *testing.T) {
-	draws := 200_000
-	if testing.Short() {
-		draws = 20_000
-	}
-	logits := []float32{0.3, -1.2, 2.1, 0, -0.4, 1.7, -2.5, 0.9}
-	for _, temperature := range []float32{0.3, 1, 2.5} {
-		h := &Tokens{Temperature: temperature}
-		want, sum := make([]float64, len(logits)), 0.0
-		for i, v := range logits {
-			want[i] = math.Exp(float64(v) / float64(temperature))
-			sum += want[i]
-		}
-		rng := rand.New(rand.NewPCG(23, 24))
-		count := make([]int, len(logits))
-		for range draws {
-			count[h.draw(slices.Clone(logits), rng)]++
-		}
-		chi := 0.0
-		cells := -1 // degrees of freedom
-		rare, rareWant := 0, 0.0
-		for i, n := range count {
-			expected := float64(draws) * want[i] / sum
-			if expected < 5 { // the approximation needs full cells: these are one
-				rare, rareWant = rare+n, rareWant+expected
-				continue
-			}
-			chi += (float64(n) - expected) * (float64(n) - expected) / expected
-			cells++
-		}
-		if rareWant >= 5 {
-			chi += (float64(rare) - rareWant) * (float64(rare) - rareWant) / rareWant
-			cells++
-		}
-		if limit := (distuv.ChiSquared{K: float64(cells)}).Quantile(0.999); chi > limit {
-			t.Errorf("temperature %v: chi-square %.1f of %d degrees of freedom, want at most %.1f; counts %v", temperature, chi, cells, limit, count)
-		}
-	}
-}
-
-func TestDrawAtTemperatureZeroIsArgmax(t *testing.T) {
-	h, rng := &Tokens{}, rand.New(rand.NewPCG(25, 26))
-	for range 200 {
-		logits := make([]float32, 1+rng.IntN(40))
-		for i := range logits {
-			logits[i] = float32(rng.NormFloat64())
-		}
-		if got, want := h.draw(logits, rng), slices.Index(logits, slices.Max(logits)); int(got) != want {
-			t.Fatalf("logits %v: token %d, want %d", logits, got, want)
-		}
-	}
 }
 
 // TestTokensKnownNetwork: where the last bias alone makes the logits, every action is the

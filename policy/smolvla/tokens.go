@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 
 	"govla/internal/compute"
+	"govla/policy/sampler"
 	"govla/tokenizer"
 )
 
@@ -47,7 +48,7 @@ func (s *session[T]) write(ctx context.Context, dst []int32, prefix int, decoder
 		}
 		s.score(last, place, prefix)
 		decoder.Allowed(s.written.allowed)
-		token, err := drawToken(s.written.scores.Row(0), s.written.allowed, temperature, rng)
+		token, err := sampler.Categorical(s.written.scores.Row(0), s.written.allowed, temperature, rng)
 		if err != nil {
 			return nil, fmt.Errorf("token %d: %w", place, err)
 		}
@@ -93,45 +94,4 @@ func (s *session[T]) score(last int32, place, prefix int) {
 	if s.trace != nil {
 		show(s.trace, s.written.scores, "token%d.scores", place)
 	}
-}
-
-// drawToken draws one of the tokens allowed from the softmax of the scores over temperature,
-// or takes the likeliest where that is 0. It overwrites the scores.
-func drawToken(scores []float32, allowed []bool, temperature float64, rng *rand.Rand) (int32, error) {
-	best := -1
-	for i, v := range scores {
-		if v-v != 0 { // whatever is drawn would hide it from who checks the actions
-			return 0, fmt.Errorf("the score of token %d is %v", i, v)
-		}
-		if allowed[i] && (best < 0 || v > scores[best]) {
-			best = i
-		}
-	}
-	if best < 0 {
-		return 0, fmt.Errorf("no token is allowed")
-	}
-	if temperature == 0 {
-		return int32(best), nil
-	}
-	n := 0 // of those allowed, moved to the front
-	for i, v := range scores {
-		if allowed[i] {
-			scores[n] = v / float32(temperature)
-			n++
-		}
-	}
-	compute.Softmax(scores[:n])
-	u := rng.Float32()
-	last := int32(best)
-	n = 0
-	for i := range allowed {
-		if !allowed[i] {
-			continue
-		}
-		if u -= scores[n]; u < 0 {
-			return int32(i), nil
-		}
-		n++
-	}
-	return last, nil // by rounding
 }
