@@ -152,7 +152,7 @@ func TestCompareOnTheArm(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, name+".json"), []byte(config), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		vla(t, dir, "train", "vla", "--data", "demos", "--env", "arm", "--config", name+".json", "--out", name, "--steps", "3").succeed(t)
+		vla(t, dir, "train", "--data", "demos", "--env", "arm", "--config", name+".json", "--out", name, "--steps", "3").succeed(t)
 	}
 	c := parseComparison(t, vla(t, dir, "compare", "--env", "arm", "--tasks", "reach,drawer", "--policies", "vla0,expert", "--demonstrations", "vla1",
 		"--splits", "--episodes", "1", "--json", "--png", ""))
