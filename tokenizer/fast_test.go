@@ -195,7 +195,7 @@ func TestFASTFewestAndMost(t *testing.T) {
 }
 
 // What encoding makes is allowed, and what is not allowed is no beginning of any text.
-func TestFASTCursorFollowsEncoder(t *testing.T) {
+func TestFASTDecoderFollowsEncoder(t *testing.T) {
 	file := published(t)
 	rapid.Check(t, func(r *rapid.T) {
 		f := fastOf(t, file, rapid.IntRange(1, 20).Draw(r, "horizon"), rapid.IntRange(1, 8).Draw(r, "dim"))

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -123,7 +122,7 @@ func (f *comparisonFlags) write(cmd *cobra.Command, c *eval.Comparison) error {
 		if out.file == "" {
 			continue
 		}
-		if err := replaceFile(out.file, out.write); err != nil {
+		if err := writeFile(out.file, out.write); err != nil {
 			return err
 		}
 		fmt.Fprintln(cmd.ErrOrStderr(), "saved", out.file)
@@ -137,27 +136,6 @@ func (f *comparisonFlags) parallelEpisodes() int {
 		n = runtime.GOMAXPROCS(0)
 	}
 	return min(n, f.rollout.episodes)
-}
-
-// replaceFile writes a file under another name first, so that one with the right name is
-// whole.
-func replaceFile(file string, write func(io.Writer) error) (err error) {
-	temporary, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+".*")
-	if err != nil {
-		return fmt.Errorf("write %s: %w", file, err)
-	}
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("write %s: %w", file, errors.Join(err, os.Remove(temporary.Name())))
-		}
-	}()
-	if err := write(temporary); err != nil {
-		return errors.Join(err, temporary.Close())
-	}
-	if err := errors.Join(temporary.Chmod(0o644), temporary.Close()); err != nil {
-		return err
-	}
-	return os.Rename(temporary.Name(), file)
 }
 
 // comparisonProgress says about every two seconds how far a comparison is: on one line that

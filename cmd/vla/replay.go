@@ -189,7 +189,7 @@ func (f *replayFlags) draw(c curves, title string, log io.Writer) error {
 	if err := os.MkdirAll(filepath.Dir(f.picture), 0o755); err != nil {
 		return fmt.Errorf("--png: %w", err)
 	}
-	if err := writeFile(filepath.Dir(f.picture), filepath.Base(f.picture), func(w io.Writer) error { return c.draw(w, title) }); err != nil {
+	if err := writeFile(f.picture, func(w io.Writer) error { return c.draw(w, title) }); err != nil {
 		return fmt.Errorf("--png: %w", err)
 	}
 	fmt.Fprintln(log, "saved", f.picture)

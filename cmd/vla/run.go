@@ -143,20 +143,20 @@ func saveRun(out string, env sim.Environment, report *eval.Report, traces []eval
 		}
 		e := report.EpisodesDetail[i]
 		title := fmt.Sprintf("%s, seed %d, best reward %.2f", filepath.Base(report.Policy), e.Seed, e.MaxReward)
-		if err := writeFile(temporary, "episode"+suffix+".gif", func(w io.Writer) error {
+		if err := writeFile(filepath.Join(temporary, "episode"+suffix+".gif"), func(w io.Writer) error {
 			return traces[i].WriteGIF(w, env, e.Seed, 256)
 		}); errors.Is(err, eval.ErrNoPicture) {
 			os.Remove(filepath.Join(temporary, "episode"+suffix+".gif"))
 		} else if err != nil {
 			return "", err
 		}
-		if err := writeFile(temporary, "plot"+suffix+".png", func(w io.Writer) error {
+		if err := writeFile(filepath.Join(temporary, "plot"+suffix+".png"), func(w io.Writer) error {
 			return traces[i].WritePlot(w, env, title)
 		}); err != nil {
 			return "", err
 		}
 	}
-	if err := writeFile(temporary, "run.json", func(w io.Writer) error { return writeJSON(w, report) }); err != nil {
+	if err := writeFile(filepath.Join(temporary, "run.json"), func(w io.Writer) error { return writeJSON(w, report) }); err != nil {
 		return "", err
 	}
 	stamp := time.Now().Format("2006-01-02_15-04-05")
@@ -171,18 +171,6 @@ func saveRun(out string, env sim.Environment, report *eval.Report, traces []eval
 		return dir, os.Rename(temporary, dir)
 	}
 	return "", fmt.Errorf("%s: too many runs with this name", dir)
-}
-
-func writeFile(dir, name string, write func(io.Writer) error) error {
-	f, err := os.Create(filepath.Join(dir, name))
-	if err != nil {
-		return err
-	}
-	if err := write(f); err != nil {
-		f.Close()
-		return fmt.Errorf("%s: %w", name, err)
-	}
-	return f.Close()
 }
 
 // status shows how a run goes: one line that changes where stderr is a terminal, a line

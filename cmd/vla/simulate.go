@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -74,5 +73,5 @@ func writeMJCF(path string, env sim.Environment, seed int64) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(filepath.Dir(path), filepath.Base(path), func(w io.Writer) error { return mujoco.WriteMJCF(w, model) })
+	return writeFile(path, func(w io.Writer) error { return mujoco.WriteMJCF(w, model) })
 }

@@ -222,7 +222,7 @@ func writeFolder(ctx context.Context, dir string, files map[string][]byte) (err 
 		}
 	}()
 	for _, name := range slices.Sorted(maps.Keys(files)) {
-		if err := writeFile(hidden, name, func(w io.Writer) error {
+		if err := writeFile(filepath.Join(hidden, name), func(w io.Writer) error {
 			_, err := w.Write(files[name])
 			return err
 		}); err != nil {

@@ -57,8 +57,7 @@ const flowConcentration = 1.5
 // says.
 type vlaFlow struct {
 	vlaSuffix
-	architecture *VLAArchitecture
-	process      sampler.Process
+	process sampler.Process
 
 	actions compute.Matrix // x_t: [rows, action dim]
 	times   compute.Matrix // embeddings of t: [rows, expert width]
@@ -91,8 +90,8 @@ func embedRegression(g *Graph, a *VLAArchitecture, p *vlaPrefix) *vlaFlow {
 func newPath(g *Graph, a *VLAArchitecture, p *vlaPrefix, draws int) *vlaFlow {
 	rows := g.Batch * draws * a.Horizon
 	f := &vlaFlow{
-		vlaSuffix: newSuffix(g, a, draws, a.Horizon), architecture: a,
-		weights: compute.NewMatrix(rows, a.ActionDim),
+		vlaSuffix: newSuffix(g, a, draws, a.Horizon),
+		weights:   compute.NewMatrix(rows, a.ActionDim),
 	}
 	var actions, times *gorgonia.Node
 	actions, f.actions = g.Input("actions", rows, a.ActionDim)

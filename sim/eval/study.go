@@ -104,14 +104,22 @@ func (w *work) each(points func(entrant int, usual setting) []draftPoint) []draf
 }
 
 func (w *work) byTask() draft {
-	d := draft{name: studyTasks, axis: "task"}
 	if len(w.plan.Tasks) < 2 {
+		return draft{name: studyTasks, axis: "task"}
+	}
+	return w.byLabel(studyTasks, "task", w.plan.Tasks, func(s *setting, task string) { s.Task = task })
+}
+
+// byLabel has a point for each label, which set puts into the setting.
+func (w *work) byLabel(name, axis string, labels []string, set func(s *setting, label string)) draft {
+	d := draft{name: name, axis: axis}
+	if len(labels) == 0 {
 		return d
 	}
 	d.series = w.each(func(_ int, s setting) (points []draftPoint) {
-		for k, task := range w.plan.Tasks {
-			s.Task = task
-			points = append(points, draftPoint{float64(k), task, s})
+		for k, label := range labels {
+			set(&s, label)
+			points = append(points, draftPoint{float64(k), label, s})
 		}
 		return points
 	})
@@ -165,18 +173,7 @@ func (w *work) byLatency() draft {
 }
 
 func (w *work) bySplit() draft {
-	d := draft{name: studySplits, axis: "kind of episodes"}
-	if len(w.plan.Splits) == 0 {
-		return d
-	}
-	d.series = w.each(func(_ int, s setting) (points []draftPoint) {
-		for k, split := range w.plan.Splits {
-			s.Split = split
-			points = append(points, draftPoint{float64(k), split, s})
-		}
-		return points
-	})
-	return d
+	return w.byLabel(studySplits, "kind of episodes", w.plan.Splits, func(s *setting, split string) { s.Split = split })
 }
 
 // byDemonstrations has a line for each head.
