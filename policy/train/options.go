@@ -79,7 +79,8 @@ func Parse(headType string, data []byte) (Options, error) {
 	if err != nil {
 		return o, err
 	}
-	return o, parseOptions(data, &o)
+	err = parseOptions(data, &o)
+	return o, err
 }
 
 // actionNormalization scales absolute actions to [-1, 1] by their extremes. Relative ones

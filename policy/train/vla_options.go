@@ -108,7 +108,8 @@ func DefaultVLA() VLAOptions {
 // VLAOptions name. A field that it does not know is an error.
 func ParseVLA(data []byte) (VLAOptions, error) {
 	o := DefaultVLA()
-	return o, parseOptions(data, &o)
+	err := parseOptions(data, &o)
+	return o, err
 }
 
 // parseOptions changes options by a JSON object, in which it must know every field.
